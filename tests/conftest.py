@@ -136,10 +136,10 @@ def serve_process() -> Iterator[ServeProcess]:
     started: list[ServerProcess] = []
 
     def serve(*args: str, env: Mapping[str, str] | None = None) -> ServerProcess:
+        defaults = [] if "--port" in args else ["--port", "0"]
         server = ServerProcess(
             subprocess.Popen(
-                [sys.executable, "-m", "scalechat", "serve", "--port", "0"]
-                + ["--log-format", "json", *args],
+                [sys.executable, "-m", "scalechat", "serve", "--log-format=json", *defaults, *args],
                 env=clean_environ(env),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
