@@ -1,0 +1,186 @@
+"""`run.json` and `summary.json`: what was run, and what came out, as typed values."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "ConfigValue",
+    "Figure",
+    "FileEntry",
+    "Ledger",
+    "Manifest",
+    "Objective",
+    "Phase",
+    "PhaseKind",
+    "Reason",
+    "Scalar",
+    "Summary",
+    "Target",
+    "Tool",
+    "Validity",
+    "Verdict",
+    "Worker",
+]
+
+SCHEMA_VERSION = "1.0"
+"""Minor: something was added.  Major: something was renamed, removed or changed its meaning."""
+
+Verdict = Literal["pass", "fail", "invalid"]
+PhaseKind = Literal["ramp", "warmup", "steady", "drain"]
+Scalar = str | int | float | bool | None
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of everything in the two documents; unknown keys of newer writers are ignored."""
+
+
+class Tool(_Part, frozen=True, kw_only=True):
+    """The program that made the run."""
+
+    name: str
+    version: str
+    git_commit: str | None = None
+
+
+class ConfigValue(_Part, frozen=True, kw_only=True):
+    """A resolved option and where it came from (flag, environment, file …, default)."""
+
+    value: Scalar | list[str]
+    source: str
+
+
+class Phase(_Part, frozen=True, kw_only=True):
+    """A stretch of the run; only `measured` phases count for latency objectives."""
+
+    name: str
+    kind: PhaseKind
+    start_s: float
+    end_s: float
+    measured: bool
+
+
+class Target(_Part, frozen=True, kw_only=True):
+    """The server under load; `config` holds what it says about itself (limits, build)."""
+
+    url: str
+    dialect: str
+    version: str | None = None
+    config: dict[str, Scalar] = {}
+
+
+class Worker(_Part, frozen=True, kw_only=True):
+    """A load process and the machine it ran on; clock figures are against worker 0."""
+
+    worker_id: str
+    host: str
+    pid: int
+    cpu_model: str | None
+    cpu_count: int
+    cpu_quota_cores: float | None
+    kernel: str
+    python: str
+    trio: str
+    clock_offset_ns: int | None = None
+    clock_error_ns: int | None = None
+
+
+class Ledger(_Part, frozen=True, kw_only=True):
+    """What happened to every message, over all phases; null where it cannot be known.
+
+    `published = acked + rejected + unacked` where the server acknowledges, and
+    `expected = delivered + missing` once the drain is over.
+    """
+
+    published: int
+    acked: int | None
+    rejected: int | None
+    unacked: int | None
+    expected: int
+    delivered: int
+    missing: int
+    duplicated: int
+    reordered: int
+    corrupted: int
+    phantom: int
+
+
+class Reason(_Part, frozen=True, kw_only=True):
+    """Why a measurement cannot be trusted: a stable code and a sentence."""
+
+    code: str
+    text: str
+
+
+class Validity(_Part, frozen=True, kw_only=True):
+    """Whether the figures may be believed at all."""
+
+    valid: bool
+    reasons: list[Reason] = []
+
+
+class Objective(_Part, frozen=True, kw_only=True):
+    """A `--slo` and how it went; `ok` is null when it could not be judged."""
+
+    expression: str
+    observed: float | None
+    bound: float
+    unit: str
+    ok: bool | None
+    reason: str | None = None
+
+
+class FileEntry(_Part, frozen=True, kw_only=True):
+    """A file of the run; `rows` without the header, null for files that have no rows."""
+
+    rows: int | None
+    sha256: str
+    size_bytes: int
+
+
+class Manifest(_Part, frozen=True, kw_only=True):
+    """`run.json`; its presence says that the run was finished.
+
+    `files` is filled in by the writer.  `interrupted` runs ended before their time but are whole.
+    """
+
+    run_id: str
+    started_unix_ns: int
+    ended_unix_ns: int
+    tool: Tool
+    seed: int
+    config: dict[str, ConfigValue]
+    phases: list[Phase]
+    target: Target
+    workers: list[Worker]
+    ledger: Ledger
+    validity: Validity
+    verdict: Verdict
+    objectives: list[Objective]
+    exit_code: int
+    interrupted: bool = False
+    files: dict[str, FileEntry] = {}
+    schema_version: str = SCHEMA_VERSION
+
+
+class Figure(_Part, frozen=True, kw_only=True):
+    """A value with its unit; null when it could not be measured."""
+
+    value: float | None
+    unit: str
+
+
+class Summary(_Part, frozen=True, kw_only=True):
+    """`summary.json`: the few figures that a person or a CI job asks for first."""
+
+    run_id: str
+    figures: dict[str, Figure]
+    objectives: list[Objective]
+    validity: Validity
+    verdict: Verdict
+    exit_code: int
+    interrupted: bool = False
+    schema_version: str = SCHEMA_VERSION

@@ -1,0 +1,216 @@
+"""Write a run directory as the run goes, so that a killed run leaves readable files.
+
+Rows are collected in memory and written whole at each `flush()`; `finish()` writes `summary.json`
+and then, last and atomically, `run.json`.  All calls are synchronous and meant for one thread.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from scalechat.config import OperationalError
+
+from .manifest import FileEntry, Manifest, Summary
+from .tables import TABLES, Row, table_of
+
+__all__ = ["RunWriter", "new_run_id"]
+
+# A row is one line, whatever a foreign server put into its close reason: tools that read by line
+# then agree with those that parse CSV, and a torn last line is recognised by its missing newline.
+_LINE_BREAKING = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """UTC compact time and a short random part (20250131T094512Z-3fa9): names sort by time."""
+    moment = now if now is not None else datetime.now(UTC)
+    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+class RunWriter:
+    """One run directory, open for writing.
+
+    Error handling:
+        Every failure of the file system (not writable, disk full) raises `OperationalError`
+        with one line that names the directory.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        """Use `RunWriter.create`, which makes the directory."""
+        self.run_dir = run_dir
+        self.run_id = run_dir.name
+        self._open: dict[type[Row], _TableFile] = {}
+        self._extras: list[str] = []
+
+    @classmethod
+    def create(cls, out: Path, *, run_id: str | None = None) -> RunWriter:
+        """Make `out/<run_id>/` with the header of every table that all runs have."""
+        run_dir = out / (run_id if run_id is not None else new_run_id())
+        writer = cls(run_dir)
+        with writer._one_line_errors():
+            out.mkdir(parents=True, exist_ok=True)
+            run_dir.mkdir()
+            for table in TABLES:
+                if table.always:
+                    writer._file(table.row)
+        return writer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def append(self, *rows: Row) -> None:
+        """Take rows; their type says which table they belong to.  Touches no file."""
+        self.extend(rows)
+
+    def extend(self, rows: Iterable[Row]) -> None:
+        """Take many rows, of one or of several tables."""
+        for row in rows:
+            file = self._open.get(type(row))
+            if file is None:
+                with self._one_line_errors():
+                    file = self._file(type(row))
+            file.pending.append(row)
+
+    def flush(self) -> None:
+        """Hand everything taken so far to the operating system; call it once a second."""
+        with self._one_line_errors():
+            for file in self._open.values():
+                file.flush()
+
+    def extra_file(self, name: str) -> Path:
+        """Path for a file the caller writes and closes itself, before `finish()` (latency.hlog)."""
+        if name not in self._extras:
+            self._extras.append(name)
+        return self.run_dir / name
+
+    def finish(self, manifest: Manifest, summary: Summary) -> Manifest:
+        """Write what is left, then `summary.json`, then `run.json`; the run is finished.
+
+        Returns:
+            The manifest as written: with the row count, size and sha256 of each other file.
+        """
+        self.flush()
+        with self._one_line_errors():
+            files = {file.name: file.entry() for file in self._open.values()}
+            self._replace("summary.json", _pretty(summary))
+            for name in ("summary.json", *self._extras):
+                path = self.run_dir / name
+                if path.exists():
+                    files[name] = _entry_of(path)
+            whole = msgspec.structs.replace(manifest, files=files)
+            self._replace("run.json", _pretty(whole))
+        self.close()
+        return whole
+
+    def close(self) -> None:
+        """Close the files; without `finish()` the run stays marked as unfinished. Idempotent."""
+        try:
+            self.flush()
+        finally:
+            files, self._open = self._open, {}
+            for file in files.values():
+                file.close()
+
+    def _file(self, row_type: type[Row]) -> _TableFile:
+        file = _TableFile(self.run_dir, row_type)
+        self._open[row_type] = file
+        return file
+
+    def _replace(self, name: str, content: bytes) -> None:
+        """Write a document so that a reader sees all of it or none."""
+        temporary = self.run_dir / f".{name}.tmp"
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(self.run_dir / name)
+
+    @contextmanager
+    def _one_line_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OperationalError(
+                f"cannot write the run to {self.run_dir}: {reason}; "
+                "choose a writable directory with free space by --out"
+            ) from error
+
+
+class _TableFile:
+    """A CSV file with its pending rows, row count and running hash."""
+
+    def __init__(self, run_dir: Path, row_type: type[Row]) -> None:
+        table = table_of(row_type)
+        self.name = table.filename
+        self.pending: list[Row] = []
+        self._rows = 0
+        self._size = 0
+        self._sha256 = hashlib.sha256()
+        self._text_columns = tuple(
+            index for index, column in enumerate(table.columns) if column.type == "str"
+        )
+        # Unbuffered: each flush is one write of whole lines, and nothing waits in Python.
+        self._stream = (run_dir / self.name).open("xb", buffering=0)
+        self._write([[column.name for column in table.columns]])
+
+    def flush(self) -> None:
+        if not self.pending:
+            return
+        rows, self.pending = self.pending, []
+        self._write([self._cells(row) for row in rows])
+        self._rows += len(rows)
+
+    def entry(self) -> FileEntry:
+        return FileEntry(rows=self._rows, sha256=self._sha256.hexdigest(), size_bytes=self._size)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _cells(self, row: Row) -> list[object]:
+        cells: list[object] = list(msgspec.structs.astuple(row))
+        for index in self._text_columns:
+            cell = cells[index]
+            if isinstance(cell, str) and not cell.isprintable():
+                cells[index] = _LINE_BREAKING.sub(" ", cell)
+        return cells
+
+    def _write(self, lines: list[list[object]] | list[list[str]]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(lines)
+        # A lone surrogate in an example of an error must not end the run.
+        content = text.getvalue().encode("utf-8", errors="replace")
+        remaining = memoryview(content)
+        while remaining:
+            remaining = remaining[self._stream.write(remaining) :]
+        self._sha256.update(content)
+        self._size += len(content)
+
+
+def _pretty(document: Manifest | Summary) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def _entry_of(path: Path) -> FileEntry:
+    content = path.read_bytes()
+    return FileEntry(rows=None, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
