@@ -1,26 +1,40 @@
-"""Every knob, once: its name, type, default, unit, flag, help text and what it accepts.
+"""Every knob, once: its name, type, default, unit, help text and what it accepts.
 
-A field's annotation is read by the command line (``cli.py``), which turns it into a flag
-``--queue-age``, a variable ``SCALECHAT_QUEUE_AGE`` and a TOML key ``queue_age``; units are in the
-Python names. A field with ``repr=False`` is a secret. Values are checked where they come from
-outside; code that builds a config itself is trusted to know what it does.
+A field's annotation is read by the command line (``cli.py``): ``queue_age_s`` named "queue-age" becomes the flag
+``--queue-age``, the variable ``SCALECHAT_QUEUE_AGE`` and the TOML key ``queue_age``. A field with ``repr=False`` is a
+secret. Values are checked where they come from outside; code that builds a config itself is trusted.
 """
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from cyclopts import Group, Parameter
+
+from scalechat.values import (
+    BUS,
+    NOT_BLANK,
+    ORIGINS,
+    SEVERAL,
+    SWITCH,
+    TOKEN_SECRET,
+    WEBSOCKET_URL,
+    WORKERS,
+    WholeNumber,
+    about,
+    above_zero,
+    between,
+    named,
+    redact_url,
+    unset,
+)
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
 class ScaleChatError(Exception):
-    """A failure that is no bug: one line tells the user what happened and what to do."""
+    """A failure that is no bug: its one line tells the user what happened and what to do."""
 
     exit_code: int = 1
 
@@ -39,285 +53,156 @@ class OperationalError(ScaleChatError):
         self.exit_code = exit_code
 
 
-# ---- what a value may be -----------------------------------------------------------------------
-
-
-def _between(low: float, high: float, unit: str = "") -> Callable[[object, float | None], None]:
-    """Accept finite numbers from `low` to `high`, both included; None means "not set"."""
-
-    def check(_type: object, value: float | None) -> None:
-        if value is not None and not (math.isfinite(value) and low <= value <= high):
-            raise ValueError(f"must be from {low:g} to {high:g}{unit and ' ' + unit}")
-
-    return check
-
-
-def _above_zero(high: float, unit: str) -> Callable[[object, float | None], None]:
-    """Accept finite numbers greater than zero, up to and including `high`."""
-
-    def check(_type: object, value: float | None) -> None:
-        if value is not None and not 0 < value <= high:  # NaN fails both comparisons
-            raise ValueError(f"must be more than 0 and at most {high:g} {unit}")
-
-    return check
-
-
-def _not_blank(_type: object, value: str | None) -> None:
-    if value is not None and not value.strip():
-        raise ValueError("must not be empty")
-
-
-def _websocket_url(_type: object, value: str) -> None:
-    try:
-        parts = urlsplit(value)
-        _ = parts.port  # raises outside 0…65535
-    except ValueError as error:
-        raise ValueError(f"is not a URL: {error}") from None
-    if parts.scheme in ("http", "https"):
-        meant = urlunsplit(parts._replace(scheme="ws" + parts.scheme[4:], path=parts.path or "/ws"))
-        raise ValueError(f"is a web address; the WebSocket address is probably {redact_url(meant)}")
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise ValueError("must look like ws://host:port/ws or wss://host:port/ws")
-
-
-def _origins(_type: object, value: tuple[str, ...]) -> None:
-    for origin in value:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
-            raise ValueError(f"{origin!r} must look like https://chat.example.org (no path)")
-
-
-def _bus(_type: object, value: str) -> None:
-    if value.partition(":")[0] in ("redis", "rediss"):
-        raise ValueError("a Redis bus is not in this release; use 'memory' (one process)")
-    if value != "memory":
-        raise ValueError("must be 'memory'")
-
-
-def _workers(_type: object, value: int) -> None:
-    if value > 1:
-        raise ValueError("more than one worker needs a Redis bus, which is not in this release")
-    if value < 1:
-        raise ValueError("must be 1")
-
-
-def _token_secret(_type: object, value: str | None) -> None:
-    # RFC 7518 section 3.2: an HS256 key has at least as many bits as the hash.
-    if value is not None and len(value.encode()) < 32:
-        raise ValueError("must have at least 32 bytes (try: openssl rand -hex 32)")
-
-
-# Durations and rates end at figures nobody means: a typing error is then caught at the start.
-_DAY_S = 86_400.0
-_WEEK_S = 7 * _DAY_S
-_MAX_CLIENTS = 1_000_000
-
-_NETWORK = Group("Where to listen", sort_key=1)
-_ENGINE = Group("Engine", sort_key=2)
-_LIMITS = Group("Limits", sort_key=3)
-_ACCESS = Group("Who may come in", sort_key=4)
-_LOGS = Group("Logs", sort_key=5)
-
-_TARGET = Group("Target", sort_key=1)
-_LOAD = Group("Load", sort_key=2)
-_PHASES = Group("Phases", sort_key=3)
-_OUTPUT = Group("Result", sort_key=4)
-
 Fanout = Literal["coalesced", "encode-once", "per-client"]
 SlowConsumer = Literal["disconnect"]
-Arrivals = Literal["fixed", "jittered", "poisson"]
-Target = Literal["scalechat", "plain"]
 LogFormat = Literal["auto", "json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+Arrivals = Literal["fixed", "jittered", "poisson"]
+Target = Literal["scalechat", "plain"]
 
 _DEFAULT_URL = "ws://localhost:8080/ws"
 
+# Bounds end at figures nobody means, so that a typing error is caught before anything starts.
+_HOUR_S = 3_600.0
+_DAY_S = 24 * _HOUR_S
+_DAY_MS = 1_000 * _DAY_S
+_MANY = 1_000_000
+_MIB = 1_048_576
 
-# ---- the knobs ---------------------------------------------------------------------------------
+
+def _panel(title: str, position: int) -> Parameter:
+    return Parameter(group=Group(title, sort_key=position))
+
+
+_NETWORK = _panel("Where to listen", 1)
+_ENGINE = _panel("Engine", 2)
+_LIMITS = _panel("Limits", 3)
+_ACCESS = _panel("Who may come in", 4)
+_LOGS = _panel("Logs", 5)
+
+_TARGET = _panel("Target", 1)
+_LOAD = _panel("Load", 2)
+_PHASES = _panel("Phases", 3)
+_RESULT = _panel("Result", 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeConfig:
     """What `serve` can be told."""
 
-    host: Annotated[
-        str,
-        Parameter(group=_NETWORK, validator=_not_blank, help="Address or name to listen on."),
-    ] = "127.0.0.1"
+    host: Annotated[str, _NETWORK, NOT_BLANK, about("Address or name to listen on.")] = "127.0.0.1"
     port: Annotated[
-        int,
-        Parameter(
-            group=_NETWORK,
-            validator=_between(0, 65_535),
-            help="TCP port of the page, the WebSocket, the API and /metrics; 0 takes any free one.",
-        ),
+        WholeNumber,
+        _NETWORK,
+        between(0, 65_535),
+        about("TCP port of the page, the WebSocket, the API and /metrics; 0 takes any free one."),
     ] = 8080
 
     bus: Annotated[
-        str,
-        Parameter(
-            group=_ENGINE,
-            validator=_bus,
-            help="What carries a message to every node: 'memory' serves from this process alone.",
-        ),
+        str, _ENGINE, BUS, about("What carries a message to every node: 'memory' serves from this process alone.")
     ] = "memory"
-    workers: Annotated[
-        int,
-        Parameter(group=_ENGINE, validator=_workers, help="Server processes sharing the port."),
-    ] = 1
-    fanout: Annotated[
-        Fanout,
-        Parameter(group=_ENGINE, help="How a publication becomes frames for the room's members."),
-    ] = "coalesced"
-    slow_consumer: Annotated[
-        SlowConsumer,
-        Parameter(group=_ENGINE, help="What happens to a client whose queue reached its limit."),
-    ] = "disconnect"
+    workers: Annotated[WholeNumber, _ENGINE, WORKERS, about("Server processes that share the port.")] = 1
+    fanout: Annotated[Fanout, _ENGINE, about("How a publication becomes frames for the members of a room.")] = (
+        "coalesced"
+    )
+    slow_consumer: Annotated[SlowConsumer, _ENGINE, about("What happens to a client whose queue is full.")] = (
+        "disconnect"
+    )
     history_messages: Annotated[
-        int,
-        Parameter(
-            name="history",
-            group=_ENGINE,
-            validator=_between(0, 1_000_000),
-            help="Messages kept for each room, for history and resume.",
-        ),
+        WholeNumber,
+        _ENGINE,
+        named("history"),
+        between(0, _MANY, "messages"),
+        about("Messages kept for each room, for history and resume."),
     ] = 200
 
     max_connections: Annotated[
-        int,
-        Parameter(
-            group=_LIMITS,
-            validator=_between(0, 10_000_000),
-            help="Connections at a time; 0 means what the open-file limit allows.",
-        ),
+        WholeNumber,
+        _LIMITS,
+        between(0, 10 * _MANY),
+        about("Connections at a time; 0: what the open-file limit allows."),
     ] = 0
     max_connections_per_address: Annotated[
-        int,
-        Parameter(
-            group=_LIMITS,
-            validator=_between(0, 10_000_000),
-            help="Connections from one address at a time; 0 means no limit.",
-        ),
+        WholeNumber, _LIMITS, between(0, 10 * _MANY), about("Connections at a time from one address; 0: no limit.")
     ] = 0
     message_rate_per_s: Annotated[
         float,
-        Parameter(
-            name="message-rate",
-            group=_LIMITS,
-            validator=_between(0, 1_000_000),
-            help="Messages per second that one connection may send; 0 means no limit.",
-        ),
+        _LIMITS,
+        named("message-rate"),
+        between(0, _MANY, "messages per second"),
+        about("Messages per second that one connection may send; 0: no limit."),
     ] = 100.0
     max_message_size_bytes: Annotated[
-        int,
-        Parameter(
-            name="max-message-size",
-            group=_LIMITS,
-            validator=_between(256, 16 * 1024 * 1024, "bytes"),
-            help="Largest frame that is accepted, in bytes.",
-        ),
+        WholeNumber,
+        _LIMITS,
+        named("max-message-size"),
+        between(256, 16 * _MIB, "bytes"),
+        about("Largest frame accepted, in bytes."),
     ] = 65_536
     queue_frames: Annotated[
-        int,
-        Parameter(
-            group=_LIMITS,
-            validator=_between(1, 1_000_000),
-            help="Frames that may wait for one slow client.",
-        ),
+        WholeNumber, _LIMITS, between(1, _MANY), about("Frames that may wait for one slow client.")
     ] = 1_024
     queue_bytes: Annotated[
-        int,
-        Parameter(
-            group=_LIMITS,
-            validator=_between(1_024, 1024**3, "bytes"),
-            help="Bytes that may wait for one slow client.",
-        ),
-    ] = 1_048_576
+        WholeNumber, _LIMITS, between(1_024, 1_024 * _MIB, "bytes"), about("Bytes that may wait for one slow client.")
+    ] = _MIB
     queue_age_s: Annotated[
         float,
-        Parameter(
-            name="queue-age",
-            group=_LIMITS,
-            validator=_above_zero(_DAY_S, "seconds"),
-            help="Seconds that the oldest waiting frame may be old.",
-        ),
+        _LIMITS,
+        named("queue-age"),
+        above_zero(_DAY_S, "seconds"),
+        about("Age in seconds that the oldest waiting frame may reach."),
     ] = 10.0
     handshake_timeout_s: Annotated[
         float,
-        Parameter(
-            name="handshake-timeout",
-            group=_LIMITS,
-            validator=_above_zero(3_600, "seconds"),
-            help="Seconds that a new connection has to state its request.",
-        ),
+        _LIMITS,
+        named("handshake-timeout"),
+        above_zero(_HOUR_S, "seconds"),
+        about("Seconds that a new connection has to state its request."),
     ] = 5.0
     heartbeat_s: Annotated[
         float,
-        Parameter(
-            name="heartbeat",
-            group=_LIMITS,
-            validator=_between(0.1, _DAY_S, "seconds"),
-            help="Seconds between pings; a peer silent for two of them is gone.",
-        ),
+        _LIMITS,
+        named("heartbeat"),
+        between(0.1, _DAY_S, "seconds"),
+        about("Seconds between two pings of a connection."),
     ] = 25.0
     drain_s: Annotated[
         float,
-        Parameter(
-            name="drain",
-            group=_LIMITS,
-            validator=_between(0, 3_600, "seconds"),
-            help="Seconds that clients have to leave after SIGTERM or Ctrl-C.",
-        ),
+        _LIMITS,
+        named("drain"),
+        between(0, _HOUR_S, "seconds"),
+        about("Seconds that clients have to leave after SIGTERM or Ctrl-C."),
     ] = 10.0
 
     origins: Annotated[
         tuple[str, ...],
-        Parameter(
-            group=_ACCESS,
-            validator=_origins,
-            negative=(),
-            help="Web origins allowed besides our own page and loopback; repeat for several.",
-        ),
+        _ACCESS,
+        ORIGINS,
+        unset("none"),
+        about("Web origins allowed besides our own page and loopback; give it once for each."),
     ] = ()
     api_key: Annotated[
-        str | None,
-        Parameter(
-            group=_ACCESS,
-            validator=_not_blank,
-            help="Secret that opens the HTTP API; without one the API is closed.",
-        ),
+        str | None, _ACCESS, NOT_BLANK, unset("API closed"), about("Secret that opens the HTTP API.")
     ] = field(default=None, repr=False)
     token_secret: Annotated[
         str | None,
-        Parameter(
-            group=_ACCESS,
-            validator=_token_secret,
-            help="Secret that signs the JWTs (HS256) every connection then needs.",
-        ),
+        _ACCESS,
+        TOKEN_SECRET,
+        unset("no token needed"),
+        about("Secret that signs the JWT (HS256) which every connection then needs."),
     ] = field(default=None, repr=False)
     public_pages: Annotated[
-        bool,
-        Parameter(
-            group=_ACCESS,
-            help="Show the read-only pages also when not listening on loopback only.",
-        ),
+        bool, _ACCESS, SWITCH, about("Show the read-only pages also when not bound to loopback.")
     ] = False
 
-    log_format: Annotated[
-        LogFormat,
-        Parameter(group=_LOGS, help="'auto' is 'console' on a terminal and 'json' elsewhere."),
-    ] = "auto"
-    log_level: Annotated[LogLevel, Parameter(group=_LOGS, help="Least severe event logged.")] = (
-        "info"
-    )
+    log_format: Annotated[LogFormat, _LOGS, about("'auto': 'console' on a terminal, 'json' elsewhere.")] = "auto"
+    log_level: Annotated[LogLevel, _LOGS, about("Least severe event that is logged.")] = "info"
     log_period_s: Annotated[
         float,
-        Parameter(
-            name="log-period",
-            group=_LOGS,
-            validator=_between(0.1, _DAY_S, "seconds"),
-            help="Seconds between two lines of live figures.",
-        ),
+        _LOGS,
+        named("log-period"),
+        between(0.1, _DAY_S, "seconds"),
+        about("Seconds between two lines of live figures."),
     ] = 10.0
 
 
@@ -325,157 +210,104 @@ class ServeConfig:
 class LoadConfig:
     """What `load` can be told."""
 
-    server_url: Annotated[
-        str,
-        Parameter(group=_TARGET, validator=_websocket_url, help="Server to connect to."),
-    ] = _DEFAULT_URL
+    server_url: Annotated[str, _TARGET, WEBSOCKET_URL, about("Server to connect to.")] = _DEFAULT_URL
     target: Annotated[
         Target,
-        Parameter(
-            group=_TARGET,
-            help="Dialect: 'scalechat' has acknowledgements and resume; 'plain' is the two-key "
-            "JSON that any broadcast server can speak.",
-        ),
+        _TARGET,
+        about("Dialect: 'scalechat' has acknowledgements; 'plain' is the two-key JSON that any server can speak."),
     ] = "scalechat"
-    token: Annotated[
-        str | None,
-        Parameter(group=_TARGET, validator=_not_blank, help="JWT to connect with."),
-    ] = field(default=None, repr=False)
+    token: Annotated[str | None, _TARGET, NOT_BLANK, unset("none"), about("JWT to connect with.")] = field(
+        default=None, repr=False
+    )
     connect_timeout_s: Annotated[
         float,
-        Parameter(
-            name="connect-timeout",
-            group=_TARGET,
-            validator=_above_zero(3_600, "seconds"),
-            help="Seconds that one connection may take to be established.",
-        ),
+        _TARGET,
+        named("connect-timeout"),
+        above_zero(_HOUR_S, "seconds"),
+        about("Seconds that one connection may take to be established."),
     ] = 10.0
 
-    clients: Annotated[
-        int,
-        Parameter(group=_LOAD, validator=_between(1, _MAX_CLIENTS), help="Simulated clients."),
-    ] = 1
+    clients: Annotated[WholeNumber, _LOAD, between(1, _MANY), about("Simulated clients.")] = 1
     msg_frequency_ms: Annotated[
         float,
-        Parameter(
-            name="msg-frequency",
-            group=_LOAD,
-            validator=_above_zero(_DAY_S * 1000, "milliseconds"),
-            help="Each publishing client sends one message every so many milliseconds.",
-        ),
+        _LOAD,
+        named("msg-frequency"),
+        above_zero(_DAY_MS, "milliseconds"),
+        about("Each publishing client sends one message every so many milliseconds."),
     ] = 1_000.0
     msg_size: Annotated[
-        str,
-        Parameter(
-            group=_LOAD,
-            validator=_not_blank,
-            help="Bytes of a message: a number, or a distribution such as uniform:64-1024.",
-        ),
+        str, _LOAD, NOT_BLANK, about("Bytes of a message: a number, or a distribution such as uniform:64-1024.")
     ] = "256"
     publishers: Annotated[
-        int | None,
-        Parameter(
-            group=_LOAD,
-            validator=_between(0, _MAX_CLIENTS),
-            show_default=lambda _: "all",
-            help="How many of the clients publish; the others only read.",
-        ),
+        WholeNumber | None,
+        _LOAD,
+        between(0, _MANY),
+        unset("all"),
+        about("How many of the clients publish; the others only read."),
     ] = None
     rooms: Annotated[
-        int,
-        Parameter(
-            group=_LOAD,
-            validator=_between(1, _MAX_CLIENTS),
-            help="Rooms; the clients are spread evenly over them.",
-        ),
+        WholeNumber, _LOAD, between(1, _MANY), about("Rooms; the clients are spread evenly over them.")
     ] = 1
     arrivals: Annotated[
-        Arrivals,
-        Parameter(
-            group=_LOAD,
-            help="When a client's messages are due: on a grid, jittered on it, or at random.",
-        ),
+        Arrivals, _LOAD, about("When a client's messages are due: on a grid, jittered on the grid, or at random.")
     ] = "jittered"
     seed: Annotated[
-        int | None,
-        Parameter(
-            group=_LOAD,
-            validator=_between(0, 2**63 - 1),
-            show_default=lambda _: "drawn and recorded",
-            help="Seed of the plan: the same seed gives the same plan.",
-        ),
+        WholeNumber | None,
+        _LOAD,
+        between(0, 2**63 - 1),
+        unset("drawn and recorded"),
+        about("Seed of the plan: the same seed gives the same plan."),
     ] = None
     scenario: Annotated[
-        Path | None,
-        Parameter(
-            group=_LOAD,
-            help="TOML file with any of these settings, such as the ones in configs/scenarios.",
-        ),
+        Path | None, _LOAD, unset("none"), about("TOML file with any of these settings, as in configs/scenarios.")
     ] = None
 
     ramp_per_s: Annotated[
         float,
-        Parameter(
-            name="ramp",
-            group=_PHASES,
-            validator=_above_zero(_MAX_CLIENTS, "connections per second"),
-            help="Connections opened per second at the start.",
-        ),
+        _PHASES,
+        named("ramp"),
+        above_zero(_MANY, "connections per second"),
+        about("Connections opened per second at the start."),
     ] = 500.0
     warmup_s: Annotated[
         float,
-        Parameter(
-            name="warmup",
-            group=_PHASES,
-            validator=_between(0, _DAY_S, "seconds"),
-            help="Seconds under load before anything is measured.",
-        ),
+        _PHASES,
+        named("warmup"),
+        between(0, _DAY_S, "seconds"),
+        about("Seconds under load before anything is measured."),
     ] = 3.0
     duration_s: Annotated[
         float,
-        Parameter(
-            name="duration",
-            group=_PHASES,
-            validator=_above_zero(_WEEK_S, "seconds"),
-            help="Seconds measured, after the warm-up.",
-        ),
+        _PHASES,
+        named("duration"),
+        above_zero(7 * _DAY_S, "seconds"),
+        about("Seconds measured, after the warm-up."),
     ] = 30.0
     drain_s: Annotated[
         float,
-        Parameter(
-            # Not --drain: SCALECHAT_DRAIN already is the server's.
-            name="drain-timeout",
-            group=_PHASES,
-            validator=_between(0, 3_600, "seconds"),
-            help="Seconds to wait at the end for messages still under way.",
-        ),
+        _PHASES,
+        named("drain-timeout"),  # SCALECHAT_DRAIN already is the server's
+        between(0, _HOUR_S, "seconds"),
+        about("Seconds to wait at the end for messages still under way."),
     ] = 5.0
 
-    out: Annotated[Path, Parameter(group=_OUTPUT, help="Where run directories go.")] = Path("runs")
+    out: Annotated[Path, _RESULT, about("Where run directories go.")] = Path("runs")
     slo: Annotated[
         tuple[str, ...],
-        Parameter(
-            group=_OUTPUT,
-            negative=(),
-            help="Objective to meet, such as 'p99(delivery) < 200ms' or 'missing == 0'; repeat "
-            "for several.",
-        ),
+        _RESULT,
+        SEVERAL,
+        unset("none"),
+        about("Objective such as 'p99(delivery) < 200ms' or 'missing == 0'; give it once for each."),
     ] = ()
     metrics_port: Annotated[
-        int | None,
-        Parameter(
-            group=_OUTPUT,
-            validator=_between(0, 65_535),
-            show_default=lambda _: "off",
-            help="Port for the load client's own /metrics; 0 takes any free one.",
-        ),
+        WholeNumber | None,
+        _RESULT,
+        between(0, 65_535),
+        unset("off"),
+        about("Port of the load client's own /metrics; 0 takes any free one."),
     ] = None
-    quiet: Annotated[
-        bool, Parameter(group=_OUTPUT, negative=(), help="Show no progress, only the summary.")
-    ] = False
-    json: Annotated[
-        bool, Parameter(group=_OUTPUT, negative=(), help="Print the summary as JSON.")
-    ] = False
+    quiet: Annotated[bool, _RESULT, SWITCH, about("Show no progress, only the summary.")] = False
+    json: Annotated[bool, _RESULT, SWITCH, about("Print the summary as JSON.")] = False
 
     def __post_init__(self) -> None:
         """Refuse combinations that no plan can be made for."""
@@ -486,8 +318,7 @@ class LoadConfig:
             )
         if self.rooms > self.clients:
             raise UsageError(
-                f"{self.rooms} rooms are more than {self.clients} clients and some would stay "
-                "empty: lower --rooms or raise --clients"
+                f"{self.rooms} rooms are more than {self.clients} clients: lower --rooms or raise --clients"
             )
 
 
@@ -495,101 +326,57 @@ class LoadConfig:
 class ChatConfig:
     """What `chat` can be told."""
 
-    server_url: Annotated[
-        str, Parameter(validator=_websocket_url, help="Server to connect to.")
-    ] = _DEFAULT_URL
-    room: Annotated[str, Parameter(validator=_not_blank, help="Room to enter first.")] = "global"
+    server_url: Annotated[str, WEBSOCKET_URL, about("Server to connect to.")] = _DEFAULT_URL
+    room: Annotated[str, NOT_BLANK, about("Room to enter first.")] = "global"
     client_id: Annotated[
-        str | None,
-        Parameter(
-            name="name",
-            validator=_not_blank,
-            show_default=lambda _: "your login name",
-            help="Name to speak under.",
-        ),
+        str | None, named("name"), NOT_BLANK, unset("your login name"), about("Name to speak under.")
     ] = None
-    token: Annotated[str | None, Parameter(validator=_not_blank, help="JWT to connect with.")] = (
-        field(default=None, repr=False)
+    token: Annotated[str | None, NOT_BLANK, unset("none"), about("JWT to connect with.")] = field(
+        default=None, repr=False
     )
     history: Annotated[
-        int,
-        Parameter(
-            # Not --history: SCALECHAT_HISTORY already is the server's.
-            name="last",
-            validator=_between(0, 1_000),
-            help="Messages shown from before you came.",
-        ),
+        WholeNumber,
+        named("last"),  # SCALECHAT_HISTORY already is the server's
+        between(0, 1_000, "messages"),
+        about("Messages shown from before you came."),
     ] = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ReportConfig:
     """What `report` can be told."""
 
-    runs: Annotated[
-        tuple[Path, ...],
-        Parameter(name="RUN", negative=(), help="Run directories, such as runs/2026…"),
-    ]
+    runs: Annotated[tuple[Path, ...], named("RUN"), SEVERAL, about("Run directory, such as runs/….")]
     out: Annotated[
         Path | None,
-        Parameter(
-            show_default=lambda _: "report.html in the run",
-            help="File to write the report to.",
-        ),
-    ] = None
-    open: Annotated[bool, Parameter(negative=(), help="Show the report in the web browser.")] = (
-        False
-    )
+        # SCALECHAT_OUT already is where runs go, and a file for one report is no setting to keep.
+        Parameter(show_env_var=False),
+        unset("report.html in the run"),
+        about("File to write the report to."),
+    ] = field(default=None, kw_only=True)
+    open: Annotated[bool, SWITCH, about("Show the report in the web browser.")] = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoConfig:
     """What `demo` can be told."""
 
-    clients: Annotated[
-        int, Parameter(validator=_between(1, _MAX_CLIENTS), help="Simulated clients.")
-    ] = 200
-    rooms: Annotated[int, Parameter(validator=_between(1, _MAX_CLIENTS), help="Rooms.")] = 4
+    clients: Annotated[WholeNumber, between(1, _MANY), about("Simulated clients.")] = 200
+    rooms: Annotated[WholeNumber, between(1, _MANY), about("Rooms; the clients are spread evenly over them.")] = 4
     duration_s: Annotated[
-        float,
-        Parameter(
-            name="duration",
-            validator=_above_zero(_DAY_S, "seconds"),
-            help="Seconds measured, after the warm-up.",
-        ),
+        float, named("duration"), above_zero(_DAY_S, "seconds"), about("Seconds measured, after the warm-up.")
     ] = 10.0
     msg_frequency_ms: Annotated[
         float,
-        Parameter(
-            name="msg-frequency",
-            validator=_above_zero(_DAY_S * 1000, "milliseconds"),
-            help="Each client sends one message every so many milliseconds.",
-        ),
+        named("msg-frequency"),
+        above_zero(_DAY_MS, "milliseconds"),
+        about("Each client sends one message every so many milliseconds."),
     ] = 1_000.0
-    out: Annotated[Path, Parameter(help="Where the run directory goes.")] = Path("runs")
-    open: Annotated[bool, Parameter(negative=(), help="Show the report in the web browser.")] = (
-        False
-    )
+    out: Annotated[Path, about("Where the run directory goes.")] = Path("runs")
+    open: Annotated[bool, SWITCH, about("Show the report in the web browser.")] = False
 
 
-# ---- what may be shown -------------------------------------------------------------------------
-
-PlainValue = str | int | float | bool | None | list[str]
-
-
-def redact_url(url: str) -> str:
-    """`url` without what must not be written down: a password, or a token in the query."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    netloc = f"***@{host}" if "@" in parts.netloc else parts.netloc
-    query = [(k, "***" if k == "token" else v) for k, v in parse_qsl(parts.query, True)]
-    hidden = any(k == "token" for k, _ in query)
-    return urlunsplit(
-        parts._replace(netloc=netloc, query=urlencode(query, safe="*") if hidden else parts.query)
-    )
+PlainValue = str | int | float | bool | list[str] | None
 
 
 def public_values(config: "DataclassInstance") -> dict[str, PlainValue]:
@@ -598,10 +385,12 @@ def public_values(config: "DataclassInstance") -> dict[str, PlainValue]:
 
 
 def _public(value: object, *, secret: bool) -> PlainValue:
-    if value is None or isinstance(value, bool | int | float):
-        return value
+    if value is None:
+        return None
     if secret:
         return "***"
+    if isinstance(value, bool | int | float):
+        return value
     if isinstance(value, tuple):
         return [str(item) for item in value]
     text = str(value)

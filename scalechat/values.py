@@ -1,0 +1,143 @@
+"""What a setting's value may be: small rules for the annotations in ``config.py``.
+
+Each rule is a Cyclopts `Parameter`, and an annotation lists as many as it needs. A rule's complaint goes on after the
+flag and the value, so it starts with a verb: ``--port 70000 must be from 0 to 65535``.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Annotated
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from cyclopts import Parameter, Token
+
+
+def about(text: str) -> Parameter:
+    """Say in the help what the setting means, with its unit."""
+    return Parameter(help=text)
+
+
+def named(flag: str) -> Parameter:
+    """Give the flag another name than the field, which also carries the unit."""
+    return Parameter(name=flag)
+
+
+def unset(means: str) -> Parameter:
+    """Say in the help what happens when the setting is not given."""
+    return Parameter(show_default=lambda _: means)
+
+
+def between(low: float, high: float, unit: str = "") -> Parameter:
+    """Accept finite numbers from `low` to `high`, both included."""
+
+    def check(_type: object, value: float | None) -> None:
+        if value is not None and not (math.isfinite(value) and low <= value <= high):
+            raise ValueError(f"must be from {_digits(low)} to {_digits(high)}{unit and ' ' + unit}")
+
+    return _measured(check, unit)
+
+
+def above_zero(high: float, unit: str) -> Parameter:
+    """Accept numbers greater than zero, up to and including `high`."""
+
+    def check(_type: object, value: float | None) -> None:
+        if value is not None and not 0 < value <= high:  # NaN fails both comparisons
+            raise ValueError(f"must be more than 0 and at most {_digits(high)} {unit}")
+
+    return _measured(check, unit)
+
+
+def _measured(check: Callable[[object, float | None], None], unit: str) -> Parameter:
+    """A rule whose unit, when it is one word, stands in the help: ``--drain SECONDS``."""
+    return Parameter(validator=check, metavar=unit.upper()) if unit.isalpha() else Parameter(validator=check)
+
+
+def _digits(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else str(number)
+
+
+def _whole(_type: object, tokens: Sequence[Token]) -> int:
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError("is not a whole number") from None
+
+
+WholeNumber = Annotated[int, Parameter(converter=_whole)]
+"""An integer that is written as one: Cyclopts alone would read 80.5 as 80."""
+
+
+def _not_blank(_type: object, value: str | None) -> None:
+    if value is not None and not value.strip():
+        raise ValueError("must not be empty")
+
+
+def _websocket_url(_type: object, value: str) -> None:
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # raises outside 0…65535
+    except ValueError as error:
+        raise ValueError(f"is not a URL: {error}") from None
+    if parts.scheme in ("http", "https") and parts.hostname:
+        meant = urlunsplit(parts._replace(scheme="ws" + parts.scheme[4:], path=parts.path.rstrip("/") or "/ws"))
+        raise ValueError(f"is a web address; the WebSocket address is probably {redact_url(meant)}")
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise ValueError("must look like ws://host:port/ws or wss://host:port/ws")
+
+
+def _origins(_type: object, value: tuple[str, ...]) -> None:
+    for origin in value:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
+            raise ValueError("must each look like https://chat.example.org (no path)")
+
+
+def _bus(_type: object, value: str) -> None:
+    if value.partition(":")[0] in ("redis", "rediss"):
+        raise ValueError("is not in this release: the only bus is 'memory'")
+    if value != "memory":
+        raise ValueError("must be 'memory'")
+
+
+def _workers(_type: object, value: int) -> None:
+    if value > 1:
+        raise ValueError("is not in this release: one process serves, so it must be 1")
+    if value < 1:
+        raise ValueError("must be 1")
+
+
+def _token_secret(_type: object, value: str | None) -> None:
+    # RFC 7518 section 3.2: an HS256 key has at least as many bits as the hash.
+    if value is not None and len(value.encode()) < 32:
+        raise ValueError("must have at least 32 bytes; `openssl rand -hex 32` makes a good one")
+
+
+def _at_commas(_type: object, value: str, delimiter: str | None = None) -> list[str]:
+    return [item.strip() for item in value.split(delimiter or ",") if item.strip()]
+
+
+NOT_BLANK = Parameter(validator=_not_blank)
+WEBSOCKET_URL = Parameter(validator=_websocket_url)
+ORIGINS = Parameter(validator=_origins, negative=(), env_var_split=_at_commas)
+SEVERAL = Parameter(negative=(), env_var_split=_at_commas)
+"""May be given more than once; in a variable, commas separate the values."""
+BUS = Parameter(validator=_bus)
+WORKERS = Parameter(validator=_workers)
+TOKEN_SECRET = Parameter(validator=_token_secret)
+SWITCH = Parameter(negative=(), show_default=False)
+"""A flag that is off unless given: no ``--no-…`` twin."""
+
+
+def redact_url(url: str) -> str:
+    """`url` without what must not be written down: a user's password, or a token in the query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    user, at, host = parts.netloc.rpartition("@")
+    netloc = f"***@{host}" if at and user else parts.netloc
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    shown = parts.query
+    if any(key == "token" for key, _ in query):
+        shown = urlencode([(key, "***" if key == "token" else value) for key, value in query], safe="*")
+    return urlunsplit(parts._replace(netloc=netloc, query=shown))
