@@ -14,6 +14,7 @@ networking and computes no statistics.
 """
 
 from .manifest import (
+    FIGURES,
     SCHEMA_VERSION,
     ConfigValue,
     Figure,
@@ -53,6 +54,7 @@ from .tables import (
 from .writer import RunWriter, new_run_id
 
 __all__ = [
+    "FIGURES",
     "METRICS",
     "SCHEMA_VERSION",
     "TABLES",

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 __all__ = [
+    "FIGURES",
     "SCHEMA_VERSION",
     "ConfigValue",
     "Figure",
@@ -28,6 +29,30 @@ __all__ = [
 
 SCHEMA_VERSION = "1.0"
 """Minor: something was added.  Major: something was renamed, removed or changed its meaning."""
+
+FIGURES = {
+    "clients": "clients",  # most connections open at once in the measured phases
+    "rooms": "rooms",
+    "offered_per_s": "messages/s",  # by the plan; this and all below: measured phases only
+    "published_per_s": "messages/s",
+    "delivered_per_s": "deliveries/s",
+    "delivery_p50": "ms",
+    "delivery_p90": "ms",
+    "delivery_p99": "ms",
+    "delivery_p99_9": "ms",
+    "delivery_p99_99": "ms",
+    "delivery_max": "ms",
+    "ack_rtt_p50": "ms",
+    "ack_rtt_p99": "ms",
+    "connect_p50": "ms",
+    "connect_p99": "ms",
+    "send_lag_p50": "ms",
+    "loop_lag_p99": "ms",  # of the generator
+    "generator_cpu": "cores",  # busiest worker
+    "server_cpu": "cores",  # by the server's own metrics
+    "server_rss": "bytes",
+}
+"""Names and units of the figures in `summary.json`; a run may lack some and may add others."""
 
 Verdict = Literal["pass", "fail", "invalid"]
 PhaseKind = Literal["ramp", "warmup", "steady", "drain"]

@@ -95,9 +95,7 @@ def _document(path: Path, kind: type[D]) -> D | None:
     try:
         version = msgspec.json.decode(content, type=_Versioned).schema_version
         if version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
-            raise OperationalError(
-                f"cannot read {path}: schema {version}, this program reads {SCHEMA_VERSION}"
-            )
+            raise OperationalError(f"cannot read {path}: schema {version}, this program reads {SCHEMA_VERSION}")
         return msgspec.json.decode(content, type=kind)
     except msgspec.DecodeError as error:
         raise _unreadable(path, str(error)) from error

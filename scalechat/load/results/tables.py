@@ -75,9 +75,7 @@ class TimeseriesRow(Row, frozen=True, kw_only=True):
     connects_total: Annotated[int, _col("connections opened", "connections")]
     connect_failures_refused_total: Annotated[int, _col("nobody listened", "connections")]
     connect_failures_timeout_total: Annotated[int, _col("not open in time", "connections")]
-    connect_failures_rejected_total: Annotated[
-        int, _col("the server declined the handshake", "connections")
-    ]
+    connect_failures_rejected_total: Annotated[int, _col("the server declined the handshake", "connections")]
     connect_failures_other_total: Annotated[int, _col("any other failure", "connections")]
     disconnects_total: Annotated[int, _col("open connections that ended", "connections")]
     reconnects_total: Annotated[int, _col("connections opened in place of another", "connections")]
@@ -93,15 +91,11 @@ class TimeseriesRow(Row, frozen=True, kw_only=True):
     errors_total: Annotated[int, _col("rows' worth of errors.csv", "errors")]
     acked_total: Annotated[int | None, _col("messages acknowledged", "messages")] = None
     rejected_total: Annotated[int | None, _col("messages answered by an error", "messages")] = None
-    expected_total: Annotated[
-        int | None, _col("deliveries that the published messages ask for", "deliveries")
-    ] = None
+    expected_total: Annotated[int | None, _col("deliveries that the published messages ask for", "deliveries")] = None
     missing_total: Annotated[
         int | None, _col("expected and known not to come; final after the drain", "deliveries")
     ] = None
-    phantom_total: Annotated[
-        int | None, _col("deliveries of messages nobody published", "deliveries")
-    ] = None
+    phantom_total: Annotated[int | None, _col("deliveries of messages nobody published", "deliveries")] = None
 
 
 class HistogramRow(Row, frozen=True, kw_only=True):
@@ -164,9 +158,7 @@ class ConnectionRow(Row, frozen=True, kw_only=True):
     closed_by: Annotated[str | None, _col("client, server or network")] = None
     reconnect_of: Annotated[str | None, _col("connection_id that this one replaces")] = None
     received: Annotated[int | None, _col("first deliveries received", "deliveries")] = None
-    missed: Annotated[int | None, _col("expected deliveries that did not come", "deliveries")] = (
-        None
-    )
+    missed: Annotated[int | None, _col("expected deliveries that did not come", "deliveries")] = None
     delivery_p50_ns: Annotated[int | None, _col("median delivery latency", "ns")] = None
     delivery_p99_ns: Annotated[int | None, _col("99th percentile of it", "ns")] = None
     longest_gap_ns: Annotated[int | None, _col("longest time without a delivery", "ns")] = None
@@ -192,15 +184,9 @@ class HealthRow(Row, frozen=True, kw_only=True):
     rss_bytes: Annotated[int | None, _col("resident memory", "bytes")] = None
     open_fds: Annotated[int | None, _col("open file descriptors", "files")] = None
     tasks: Annotated[int | None, _col("Trio tasks alive", "tasks")] = None
-    cpu_steal_s_total: Annotated[
-        float | None, _col("CPU time taken by the hypervisor, whole machine", "s")
-    ] = None
-    cpu_throttled_s_total: Annotated[
-        float | None, _col("time the cgroup's CPU quota held us back", "s")
-    ] = None
-    tcp_retransmits_total: Annotated[
-        int | None, _col("TCP segments sent again, whole machine", "segments")
-    ] = None
+    cpu_steal_s_total: Annotated[float | None, _col("CPU time taken by the hypervisor, whole machine", "s")] = None
+    cpu_throttled_s_total: Annotated[float | None, _col("time the cgroup's CPU quota held us back", "s")] = None
+    tcp_retransmits_total: Annotated[int | None, _col("TCP segments sent again, whole machine", "segments")] = None
 
 
 class ServerRow(Row, frozen=True, kw_only=True):

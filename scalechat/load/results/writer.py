@@ -167,9 +167,7 @@ class _TableFile:
         self._rows = 0
         self._size = 0
         self._sha256 = hashlib.sha256()
-        self._text_columns = tuple(
-            index for index, column in enumerate(table.columns) if column.type == "str"
-        )
+        self._text_columns = tuple(index for index, column in enumerate(table.columns) if column.type == "str")
         # Unbuffered: each flush is one write of whole lines, and nothing waits in Python.
         self._stream = (run_dir / self.name).open("xb", buffering=0)
         self._write([[column.name for column in table.columns]])
