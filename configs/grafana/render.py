@@ -1,0 +1,216 @@
+"""A page becomes the JSON that Grafana loads: ids, places on the grid, units, colours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from configs.grafana.model import Bars, Choice, Heatmap, Limit, Lines, Page, Row, Series, Stat
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+
+# Grafana 12's; older ones read what they know, newer ones lift it to their own.
+SCHEMA_VERSION: Final = 41
+COLUMNS: Final = 24
+ROW_HEIGHT, STAT_HEIGHT, PANEL_HEIGHT = 1, 4, 8
+DATASOURCE: Final[Json] = {"type": "prometheus", "uid": "${datasource}"}
+
+
+def render(page: Page) -> str:
+    """The text of the file, the same from run to run."""
+    model: Json = {
+        "uid": page.uid,
+        "title": page.title,
+        "description": page.description,
+        "tags": ["scalechat"],
+        "schemaVersion": SCHEMA_VERSION,
+        "version": 1,
+        "editable": True,
+        "graphTooltip": 1,  # one crosshair over all panels: what else happened at that moment?
+        "timezone": "browser",
+        "refresh": "5s",
+        "time": {"from": "now-15m", "to": "now"},
+        "timepicker": {"refresh_intervals": ["5s", "10s", "30s", "1m"]},
+        "links": [{"type": "dashboards", "tags": ["scalechat"], "title": "Scale-Chat", "keepTime": True}],
+        "annotations": {"list": [_firing_alerts()]},
+        "templating": {"list": [_datasource(), _choice(page.choice)]},
+        "panels": _laid_out(page.rows),
+    }
+    return json.dumps(model, indent=2, ensure_ascii=False) + "\n"
+
+
+def _firing_alerts() -> Json:
+    return {
+        "name": "Alerts",
+        "datasource": DATASOURCE,
+        "enable": True,
+        "iconColor": "red",
+        "expr": 'ALERTS{alertstate="firing"}',
+        "titleFormat": "{{alertname}}",
+        "textFormat": "{{instance}}{{name}}",
+        "step": "5s",
+    }
+
+
+def _datasource() -> Json:
+    return {
+        "name": "datasource",
+        "label": "Prometheus",
+        "type": "datasource",
+        "query": "prometheus",
+        "current": {"text": "Prometheus", "value": "prometheus"},
+    }
+
+
+def _choice(choice: Choice) -> Json:
+    query = f"label_values({choice.metric}, {choice.label})"
+    return {
+        "name": choice.label,
+        "label": choice.label.capitalize(),
+        "type": "query",
+        "datasource": DATASOURCE,
+        "definition": query,
+        "query": {"query": query, "refId": choice.label},
+        "refresh": 2,  # with the time range: servers come and go
+        "sort": 1,
+        "multi": True,
+        "includeAll": True,
+        "allValue": ".+",
+        "current": {"text": ["All"], "value": ["$__all"]},
+    }
+
+
+def _laid_out(rows: Sequence[Row]) -> list[Json]:
+    """Every panel with its id and its place."""
+    placed: list[Json] = []
+    y = 0
+    for row in rows:
+        heading: dict[str, Json] = {"type": "row", "title": row.title, "collapsed": False, "panels": []}
+        placed.append({"id": len(placed) + 1, "gridPos": _place(0, y, COLUMNS, ROW_HEIGHT), **heading})
+        y += ROW_HEIGHT
+        height = STAT_HEIGHT if isinstance(row.panels[0], Stat) else PANEL_HEIGHT
+        abreast = _abreast(row)
+        for index, panel in enumerate(row.panels):
+            line, column = divmod(index, abreast)
+            width = COLUMNS // abreast
+            place = _place(column * width, y + line * height, width, height)
+            placed.append({"id": len(placed) + 1, "gridPos": place, "datasource": DATASOURCE, **_panel(panel)})
+        y += height * -(-len(row.panels) // abreast)
+    return placed
+
+
+def _abreast(row: Row) -> int:
+    """Numbers stand eight abreast, pictures three, or two where that leaves no gap at the end."""
+    if isinstance(row.panels[0], Stat):
+        return 8
+    return 2 if len(row.panels) in {2, 4} else 3
+
+
+def _place(x: int, y: int, w: int, h: int) -> Json:
+    return {"x": x, "y": y, "w": w, "h": h}
+
+
+def _panel(panel: Stat | Lines | Bars | Heatmap) -> dict[str, Json]:
+    head: dict[str, Json] = {"title": panel.title, "description": panel.description}
+    match panel:
+        case Stat():
+            return {**head, **_stat(panel)}
+        case Lines():
+            style: dict[str, Json] = {"drawStyle": "line", "lineWidth": 1, "fillOpacity": 25 if panel.stacked else 8}
+            if panel.most is not None:
+                style["axisSoftMax"] = panel.most
+            return {**head, **_over_time(panel.unit, panel.series, style, stacked=panel.stacked)}
+        case Bars():
+            style = {"drawStyle": "bars", "lineWidth": 0, "fillOpacity": 70}
+            return {**head, **_over_time(panel.unit, panel.series, style, stacked=True)}
+        case Heatmap():
+            return {**head, **_heatmap(panel)}
+
+
+def _target(index: int, series: Series, **more: Json) -> Json:
+    return {
+        "refId": chr(ord("A") + index),
+        "datasource": DATASOURCE,
+        "expr": series.expr,
+        "legendFormat": series.legend,
+        "range": True,
+        "editorMode": "code",
+        **more,
+    }
+
+
+def _stat(stat: Stat) -> dict[str, Json]:
+    steps: list[Json] = [{"color": "text" if stat.warn is None else "green", "value": None}]
+    if stat.warn is not None:
+        steps.append({"color": "orange", "value": stat.warn})
+    if stat.bad is not None:
+        steps.append({"color": "red", "value": stat.bad})
+    return {
+        "type": "stat",
+        "targets": [_target(0, Series(stat.expr, stat.title))],
+        "fieldConfig": {
+            "defaults": {"unit": stat.unit, "thresholds": {"mode": "absolute", "steps": steps}},
+            "overrides": [],
+        },
+        "options": {
+            "colorMode": "value",
+            "graphMode": "area",
+            "textMode": "value",
+            "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+        },
+    }
+
+
+def _over_time(unit: str, series: Sequence[Series], style: dict[str, Json], *, stacked: bool) -> dict[str, Json]:
+    custom: dict[str, Json] = {
+        **style,
+        "showPoints": "never",
+        "spanNulls": False,  # a gap is a gap
+        "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
+    }
+    return {
+        "type": "timeseries",
+        "targets": [_target(index, one) for index, one in enumerate(series)],
+        "fieldConfig": {
+            "defaults": {"unit": unit, "min": 0, "color": {"mode": "palette-classic"}, "custom": custom},
+            "overrides": [_dashed(one.legend) for one in series if isinstance(one, Limit)],
+        },
+        "options": {
+            "legend": {
+                "showLegend": True,
+                "displayMode": "table",
+                "placement": "bottom",
+                "calcs": ["lastNotNull", "max"],
+            },
+            "tooltip": {"mode": "multi", "sort": "desc"},
+        },
+    }
+
+
+def _dashed(legend: str) -> Json:
+    return {
+        "matcher": {"id": "byName", "options": legend},
+        "properties": [
+            {"id": "color", "value": {"mode": "fixed", "fixedColor": "red"}},
+            {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 8]}},
+            {"id": "custom.fillOpacity", "value": 0},
+        ],
+    }
+
+
+def _heatmap(panel: Heatmap) -> dict[str, Json]:
+    return {
+        "type": "heatmap",
+        "targets": [_target(0, Series(panel.expr, "{{le}}"), format="heatmap")],
+        "fieldConfig": {"defaults": {"unit": panel.unit}, "overrides": []},
+        "options": {
+            "calculate": False,  # the buckets are the server's own
+            "cellGap": 1,
+            "color": {"mode": "scheme", "scheme": "Viridis", "steps": 64},
+            "yAxis": {"unit": panel.unit, "axisPlacement": "left"},
+            "cellValues": {"unit": "cps"},
+            "tooltip": {"mode": "single", "yHistogram": True},
+            "legend": {"show": True},
+        },
+    }
