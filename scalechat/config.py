@@ -13,6 +13,7 @@ from cyclopts import Group, Parameter
 
 from scalechat.values import (
     BUS,
+    NO_TWIN,
     NOT_BLANK,
     ORIGINS,
     SEVERAL,
@@ -346,11 +347,10 @@ class ChatConfig:
 class ReportConfig:
     """What `report` can be told."""
 
-    runs: Annotated[tuple[Path, ...], named("RUN"), SEVERAL, about("Run directory, such as runs/….")]
+    runs: Annotated[tuple[Path, ...], named("RUN"), SEVERAL, NO_TWIN, about("Run directory, such as runs/….")]
     out: Annotated[
         Path | None,
-        # SCALECHAT_OUT already is where runs go, and a file for one report is no setting to keep.
-        Parameter(show_env_var=False),
+        NO_TWIN,  # SCALECHAT_OUT already is where runs go
         unset("report.html in the run"),
         about("File to write the report to."),
     ] = field(default=None, kw_only=True)
@@ -376,12 +376,20 @@ class DemoConfig:
     open: Annotated[bool, SWITCH, about("Show the report in the web browser.")] = False
 
 
+SECRETS = frozenset(
+    f.name
+    for config in (ServeConfig, LoadConfig, ChatConfig, ReportConfig, DemoConfig)
+    for f in fields(config)
+    if not f.repr
+)
+"""Names of the fields whose values must not be shown."""
+
 PlainValue = str | int | float | bool | list[str] | None
 
 
 def public_values(config: "DataclassInstance") -> dict[str, PlainValue]:
     """Every field of `config` by name, as plain values, secrets as ``***``: safe to write down."""
-    return {f.name: _public(getattr(config, f.name), secret=not f.repr) for f in fields(config)}
+    return {f.name: _public(getattr(config, f.name), secret=f.name in SECRETS) for f in fields(config)}
 
 
 def _public(value: object, *, secret: bool) -> PlainValue:

@@ -124,6 +124,8 @@ SEVERAL = Parameter(negative=(), env_var_split=_at_commas)
 BUS = Parameter(validator=_bus)
 WORKERS = Parameter(validator=_workers)
 TOKEN_SECRET = Parameter(validator=_token_secret)
+NO_TWIN = Parameter(show_env_var=False)
+"""Has no environment variable: it belongs to one call, not to a place."""
 SWITCH = Parameter(negative=(), show_default=False)
 """A flag that is off unless given: no ``--no-…`` twin."""
 

@@ -1,0 +1,204 @@
+"""argv, environment and TOML → one config object → the part that does the work → an exit code.
+
+The only reader of argv and environ. Parts are imported when their command runs, so ``--help`` is quick. What a user can
+cause ends in one line on stderr; a traceback is always a bug of ours.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from scalechat import __version__
+from scalechat.complaints import complaint
+from scalechat.config import (
+    ChatConfig,
+    DemoConfig,
+    LoadConfig,
+    ReportConfig,
+    ScaleChatError,
+    ServeConfig,
+    UsageError,
+)
+from scalechat.sources import Environment, Provenance, TomlFile, describe
+from scalechat.values import NO_TWIN, SWITCH, about, unset
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+BUG = 1
+
+Config = ServeConfig | LoadConfig | ChatConfig | ReportConfig | DemoConfig
+PrintConfig = Annotated[bool, SWITCH, NO_TWIN, about("Print every value and where it came from, then stop.")]
+ConfigFile = Annotated[
+    Path | None, Parameter(name="config"), unset("none"), about("TOML file with any of these settings.")
+]
+
+
+class Commands:
+    """What can be run. Each method's signature is its command line, its docstring the help."""
+
+    def __init__(self, provenance: Provenance) -> None:
+        self._provenance = provenance
+
+    def serve(
+        self,
+        config: Annotated[ServeConfig, Parameter(name="*")] = ServeConfig(),
+        *,
+        config_file: ConfigFile = None,  # noqa: ARG002  TomlFile has read it
+        print_config: PrintConfig = False,
+    ) -> int:
+        """Run the chat server: web page, WebSocket, HTTP API and metrics on one port.
+
+        SIGTERM or Ctrl-C tells the clients to reconnect elsewhere, waits for them to leave and ends with 0.
+        """
+        if print_config:
+            return self._show(config)
+        import trio
+
+        from scalechat.server.app import serve
+
+        trio.run(serve, config)
+        return 0
+
+    def chat(
+        self, config: Annotated[ChatConfig, Parameter(name="*")] = ChatConfig(), *, print_config: PrintConfig = False
+    ) -> int:
+        """Chat in the terminal. With input from a pipe, send its lines and stop."""
+        if print_config:
+            return self._show(config)
+        import trio
+
+        from scalechat.client.terminal import run_chat
+
+        return trio.run(run_chat, config)
+
+    def load(
+        self, config: Annotated[LoadConfig, Parameter(name="*")] = LoadConfig(), *, print_config: PrintConfig = False
+    ) -> int:
+        """Put simulated clients on a server, account for every delivery and export a run directory.
+
+        Ends with 0 pass, 2 bad usage, 97 generator overloaded, 98 clock or samples not good enough, 99 objective
+        missed, 105 interrupted (the run is still written), 1 our bug.
+        """
+        if print_config:
+            return self._show(config)
+        from scalechat.load.command import load
+
+        return load(config, self._provenance.sources())
+
+    def report(self, config: Annotated[ReportConfig, Parameter(name="*")], *, print_config: PrintConfig = False) -> int:
+        """Make one self-contained HTML file of a run directory."""
+        if print_config:
+            return self._show(config)
+        if len(config.runs) > 1:
+            raise UsageError("comparing runs is not in this release: give one run directory")
+        from scalechat.analysis.report import write_report
+
+        written = write_report(config.runs[0], config.out)
+        print(written)
+        if config.open:
+            _open_page(written.resolve().as_uri())
+        return 0
+
+    def demo(
+        self, config: Annotated[DemoConfig, Parameter(name="*")] = DemoConfig(), *, print_config: PrintConfig = False
+    ) -> int:
+        """See it all at once: a server, a short load run against it, and the report."""
+        if print_config:
+            return self._show(config)
+        import trio
+
+        from scalechat.demo import run_demo
+
+        return trio.run(run_demo, config)
+
+    def _show(self, config: Config) -> int:
+        for line in describe(config, self._provenance):
+            print(line)
+        return 0
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+    """Run one command line and return the exit code; the arguments default to the process's own."""
+    try:
+        return _run(sys.argv[1:] if argv is None else argv, os.environ if environ is None else environ)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`… | head`). Python must not try to flush it again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BUG
+    except (Exception, BaseExceptionGroup) as error:
+        told = _told_to_the_user(error)
+        if told is None:
+            print(f"scalechat: bug: {type(error).__name__}; please report it with the traceback below", file=sys.stderr)
+            raise
+        if isinstance(told, KeyboardInterrupt):
+            return INTERRUPTED
+        print(f"scalechat: error: {' '.join(str(told).split())}", file=sys.stderr)
+        return told.exit_code
+
+
+def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    provenance = Provenance()
+    environment = Environment(environ)
+    app = _app(Commands(provenance), environment, provenance, colour="NO_COLOR" not in environ)
+    try:
+        command, bound, _ = app.parse_args(argv, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise UsageError(complaint(error)) from None
+    if isinstance(getattr(command, "__self__", None), Commands):
+        environment.refuse_unknown(a for c in _COMMANDS for a in app[c].assemble_argument_collection())
+    result = command(*bound.args, **bound.kwargs)
+    return result if isinstance(result, int) else 0
+
+
+_COMMANDS = ("serve", "chat", "load", "report", "demo")
+
+
+def _app(commands: Commands, environment: Environment, provenance: Provenance, *, colour: bool) -> App:
+    app = App(
+        name="scalechat",
+        help="A chat server meant to be grown until it breaks, and the laboratory that shows where, why and what "
+        "fixed it.",
+        help_epilogue="A value comes from its flag, else its environment variable, else the TOML file, else it is the "
+        "default.",
+        version=__version__,
+        version_flags="--version",
+        help_flags=("--help", "-h"),
+        console=Console(no_color=not colour or None),
+        config=(environment, provenance),
+        group_parameters="Options",
+    )
+    files = {"serve": "--config", "load": "--scenario"}
+    for position, name in enumerate(_COMMANDS):
+        app.command(
+            App(
+                name=name,
+                sort_key=position,
+                config=(environment, *([TomlFile(files[name])] if name in files else []), provenance),
+            )
+        )
+        app[name].default(getattr(commands, name))
+    return app
+
+
+def _told_to_the_user(error: BaseException) -> ScaleChatError | KeyboardInterrupt | None:
+    """The one error to tell of when all that happened is the user's or the surroundings' doing, else None.
+
+    Trio hands on what tasks raised as (nested) groups, and this is the only place that looks into them.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        told = [_told_to_the_user(inner) for inner in error.exceptions]
+        return None if None in told else told[0]
+    return error if isinstance(error, ScaleChatError | KeyboardInterrupt) else None
+
+
+def _open_page(url: str) -> None:
+    import webbrowser
+
+    if not webbrowser.open(url):
+        print(f"scalechat: no web browser to open {url} with", file=sys.stderr)

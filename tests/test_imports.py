@@ -1,0 +1,34 @@
+"""The architecture as the linter sees it: who imports whom, and what importing costs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_every_import_contract_holds() -> None:
+    """No package imports what its place in the architecture does not allow (``pyproject.toml``)."""
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("module", ["scalechat.cli", "scalechat.config"])
+def test_the_command_line_is_read_without_loading_the_parts(module: str) -> None:
+    """``--help`` and a mistyped flag cost neither an event loop nor numpy."""
+    heavy = "{'trio', 'numpy', 'hypercorn', 'fastapi', 'pandas', 'matplotlib', 'prompt_toolkit'}"
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("package", ["wire", "bus", "server", "client", "load", "analysis"])
+def test_each_package_says_its_one_job(package: str) -> None:
+    """A package's docstring names its job and what it may import, so that the tree can be read."""
+    source = (ROOT / "scalechat" / package / "__init__.py").read_text()
+    docstring = source.split('"""')[1]
+    assert "import" in docstring.lower()
+    assert len(docstring.splitlines()) >= 2
