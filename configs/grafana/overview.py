@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from configs.grafana.load_client import LOAD_CLIENT
 from configs.grafana.model import Bars, Choice, Heatmap, Limit, Lines, Page, Row, Series, Stat
-from configs.grafana.queries import LOAD, PROCESSES, SERVERS, allowed, quantile, quantile_now, rate, total
+from configs.grafana.queries import PROCESSES, SERVERS, allowed, quantile, quantile_now, rate, total
 
 FANOUT: Final = "scalechat_fanout_duration_seconds"
 LOOP_LAG: Final = "scalechat_loop_lag_seconds"
@@ -28,7 +29,7 @@ GLANCE = Row(
             "Messages handed to members: publications times members.",
             rate("scalechat_deliveries_total"),
         ),
-        Stat("Fan-out p99", "s", "From first member to last.", quantile(0.99, FANOUT), warn=0.05, bad=0.2),
+        Stat("Fan-out p99", "s", "From publication to the last outbox.", quantile(0.99, FANOUT), warn=0.05, bad=0.2),
         Stat("Loop lag p99", "s", "How late timers fire.", quantile(0.99, LOOP_LAG), warn=0.01, bad=0.05),
         Stat(
             "CPU of the busiest",
@@ -41,7 +42,7 @@ GLANCE = Row(
         Stat(
             "Evictions",
             "short",
-            "Slow clients cut off in the time shown.",
+            "Connections that the server ended in the time shown: slow, silent or too talkative.",
             f"sum(increase(scalechat_evictions_total{{{SERVERS}}}[$__range]))",
             warn=1,
             bad=10,
@@ -101,7 +102,7 @@ QUEUES = Row(
         Lines(
             "Fan-out duration",
             "s",
-            "From the first member served to the last, over all rooms.",
+            "From a batch's oldest publication to its last member's outbox, over all rooms.",
             [
                 Series(quantile(0.5, FANOUT), "p50"),
                 Series(quantile(0.9, FANOUT), "p90"),
@@ -143,7 +144,7 @@ QUEUES = Row(
         Bars(
             "Evictions by reason",
             "cps",
-            "Slow clients cut off with 4008. They may come back and resume.",
+            "Connections that the server ended. queue_full and queue_age are slow clients; they may resume.",
             [Series(rate("scalechat_evictions_total", "reason"), "{{reason}}")],
         ),
     ],
@@ -161,7 +162,7 @@ DOOR = Row(
         Bars(
             "Refusals by reason",
             "cps",
-            "Turned away at the door: limits, token, origin, name.",
+            "Turned away at the door: limits, token, origin, name, drain.",
             [Series(rate("scalechat_refusals_total", "reason"), "{{reason}}")],
         ),
         Bars(
@@ -224,54 +225,6 @@ PROCESS = Row(
             "short",
             "Trio tasks. Those that stay when their connections have left are a leak.",
             [Series(total("scalechat_tasks", "instance"), "{{instance}}")],
-        ),
-    ],
-)
-
-LOAD_CLIENT = Row(
-    "The load client",
-    [
-        Lines(
-            "Simulated clients",
-            "short",
-            "Connections that load clients hold open.",
-            [Series(total("scalechat_load_connections", "instance", where=LOAD), "{{instance}}")],
-            stacked=True,
-        ),
-        Lines(
-            "Delivery latency as clients see it",
-            "s",
-            "From the intended time of sending to arrival: the generator's lateness counts.",
-            [
-                Series(quantile(0.5, "scalechat_load_delivery_latency_seconds", where=LOAD), "p50"),
-                Series(quantile(0.99, "scalechat_load_delivery_latency_seconds", where=LOAD), "p99"),
-                Series(quantile(0.999, "scalechat_load_delivery_latency_seconds", where=LOAD), "p99.9"),
-            ],
-        ),
-        Lines(
-            "Published and delivered",
-            "mps",
-            "As load clients count them.",
-            [
-                Series(rate("scalechat_load_published_total", where=LOAD), "published"),
-                Series(rate("scalechat_load_deliveries_total", where=LOAD), "delivered"),
-            ],
-        ),
-        Lines(
-            "The generator's own lateness",
-            "s",
-            "When these rise, the load client is the bottleneck and its run cannot be trusted.",
-            [
-                Series(quantile(0.5, "scalechat_load_send_lag_seconds", where=LOAD), "send lag p50"),
-                Series(quantile(0.99, "scalechat_load_send_lag_seconds", where=LOAD), "send lag p99"),
-                Series(quantile(0.99, "scalechat_load_loop_lag_seconds", where=LOAD), "loop lag p99"),
-            ],
-        ),
-        Bars(
-            "Errors by kind",
-            "cps",
-            "What went wrong on the load clients' side.",
-            [Series(rate("scalechat_load_errors_total", "kind", where=LOAD), "{{kind}}")],
         ),
     ],
 )
