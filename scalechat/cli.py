@@ -6,12 +6,14 @@ cause ends in one line on stderr; a traceback is always a bug of ours.
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
+from cyclopts.help import ColumnSpec, DefaultFormatter, HelpEntry, NameRenderer
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
 
 from scalechat import __version__
 from scalechat.complaints import complaint
@@ -27,8 +29,9 @@ from scalechat.config import (
 from scalechat.sources import Environment, Provenance, TomlFile, describe
 from scalechat.values import NO_TWIN, SWITCH, about, unset
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-BUG = 1
+# 128 + the signal that a shell would report
+INTERRUPTED = 130
+BROKEN_PIPE = 141
 
 Config = ServeConfig | LoadConfig | ChatConfig | ReportConfig | DemoConfig
 PrintConfig = Annotated[bool, SWITCH, NO_TWIN, about("Print every value and where it came from, then stop.")]
@@ -123,18 +126,25 @@ class Commands:
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
     """Run one command line and return the exit code; the arguments default to the process's own."""
+    argv = sys.argv[1:] if argv is None else argv
+    environ = os.environ if environ is None else environ
+    return ending_of(lambda: _run(argv, environ))
+
+
+def ending_of(work: Callable[[], int]) -> int:
+    """The exit code of `work`, with the line on stderr that a failure deserves; a bug of ours is raised again."""
     try:
-        return _run(sys.argv[1:] if argv is None else argv, os.environ if environ is None else environ)
+        return work()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has seen enough (`… | head`). Python must not try to flush it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BUG
+        return BROKEN_PIPE
     except (Exception, BaseExceptionGroup) as error:
         told = _told_to_the_user(error)
         if told is None:
-            print(f"scalechat: bug: {type(error).__name__}; please report it with the traceback below", file=sys.stderr)
+            print(f"scalechat: bug: {type(error).__name__}; please report it with this traceback", file=sys.stderr)
             raise
         if isinstance(told, KeyboardInterrupt):
             return INTERRUPTED
@@ -173,17 +183,30 @@ def _app(commands: Commands, environment: Environment, provenance: Provenance, *
         config=(environment, provenance),
         group_parameters="Options",
     )
+    # Cyclopts' own columns would break the longest flag in two on a terminal of 80 columns.
+    names = ColumnSpec(NameRenderer(), style="cyclopts.name")
+    formatter = DefaultFormatter(column_specs=(names, ColumnSpec(_described)))
     files = {"serve": "--config", "load": "--scenario"}
     for position, name in enumerate(_COMMANDS):
         app.command(
             App(
                 name=name,
+                help_formatter=formatter,
                 sort_key=position,
                 config=(environment, *([TomlFile(files[name])] if name in files else []), provenance),
             )
         )
         app[name].default(getattr(commands, name))
     return app
+
+
+def _described(entry: HelpEntry) -> RenderableType:
+    """A setting's help: what it means, and below it, dimmed, how else it is set and what holds without."""
+    facts = [f"one of {', '.join(entry.choices)}"] if entry.choices else []
+    facts += entry.env_var or ()
+    facts += [f"default {entry.default}"] if entry.default is not None else []
+    below = [Text(" · ".join(facts), style="dim")] if facts else []
+    return Group(entry.description or "", *below)
 
 
 def _told_to_the_user(error: BaseException) -> ScaleChatError | KeyboardInterrupt | None:

@@ -16,6 +16,7 @@ from cyclopts import (
 
 from scalechat.config import SECRETS
 from scalechat.sources import ENVIRONMENT, is_from_flag
+from scalechat.values import redact_url
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -28,6 +29,8 @@ def complaint(error: CycloptsError) -> str:
         case CoercionError(argument=Argument() as argument, token=Token() as token):
             return f"{_given(argument, token)} {_wrong_kind(error)}"
         case MissingArgumentError(argument=Argument() as argument):
+            if argument.index is not None:
+                return f"{argument.name.lstrip('-').upper()} is missing; {_see_help(error)}"
             return f"{error.keyword or argument.name} is missing its value; {_see_help(error)}"
         case UnusedCliTokensError(unused_tokens=[first, *_]):
             return f"nothing takes the argument {first!r}; {_see_help(error)}"
@@ -37,7 +40,7 @@ def complaint(error: CycloptsError) -> str:
 
 def _given(argument: Argument, token: Token) -> str:
     name = token.keyword or argument.name
-    shown = "" if argument.field_info.name in SECRETS else token.value
+    shown = "" if argument.field_info.name in SECRETS else redact_url(token.value)
     if is_from_flag(token):
         return f"{name} {shlex.quote(shown)}" if shown else name
     if token.source == ENVIRONMENT:

@@ -347,7 +347,7 @@ class ChatConfig:
 class ReportConfig:
     """What `report` can be told."""
 
-    runs: Annotated[tuple[Path, ...], named("RUN"), SEVERAL, NO_TWIN, about("Run directory, such as runs/….")]
+    runs: Annotated[tuple[Path, ...], named("run"), SEVERAL, NO_TWIN, about("Run directory, such as runs/….")]
     out: Annotated[
         Path | None,
         NO_TWIN,  # SCALECHAT_OUT already is where runs go
@@ -401,5 +401,4 @@ def _public(value: object, *, secret: bool) -> PlainValue:
         return value
     if isinstance(value, tuple):
         return [str(item) for item in value]
-    text = str(value)
-    return redact_url(text) if "://" in text else text
+    return redact_url(str(value))

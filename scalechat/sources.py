@@ -70,7 +70,7 @@ class Environment(Env):
         known = {variable_of(a) for a in arguments if _has_twin(a)}
         for name in sorted(self.environ):
             if name.startswith(PREFIX) and name not in known:
-                raise UsageError(f"unknown variable {name}{_nearest(name, known)}")
+                raise UsageError(f"unknown variable {name}{_nearest(name, known, PREFIX)}")
 
 
 class TomlFile:
@@ -151,10 +151,11 @@ def _texts(key: str, value: object, path: Path, argument: Argument) -> list[str]
     return [str(value)]
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    by_lower = {k.lower(): k for k in sorted(known)}
-    found = difflib.get_close_matches(name.lower().replace("-", "_"), by_lower, n=1)
-    return f"; did you mean {by_lower[found[0]]}?" if found else ""
+def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    # What all names begin with would make everything look alike.
+    bare = {k.removeprefix(prefix).lower(): k for k in sorted(known)}
+    found = difflib.get_close_matches(name.removeprefix(prefix).lower().replace("-", "_"), bare, n=1)
+    return f"; did you mean {bare[found[0]]}?" if found else ""
 
 
 def describe(config: "DataclassInstance", provenance: Provenance) -> list[str]:

@@ -131,7 +131,9 @@ SWITCH = Parameter(negative=(), show_default=False)
 
 
 def redact_url(url: str) -> str:
-    """`url` without what must not be written down: a user's password, or a token in the query."""
+    """`url` without what must not be written down: a password, or a token in the query. Other text stays as it is."""
+    if "://" not in url:
+        return url
     try:
         parts = urlsplit(url)
     except ValueError:
