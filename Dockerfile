@@ -11,6 +11,9 @@ FROM ${BASE} AS build
 WORKDIR /src
 # The environment has no pip of its own: an installer is a build tool and stays in this stage.
 RUN python3 -m venv --without-pip /opt/scalechat
+# hdrhistogram comes ready-made for x86-64 alone; elsewhere it is compiled here.
+RUN [ "$(uname -m)" = x86_64 ] \
+    || { apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*; }
 # Dependencies before sources: a changed line of ours reuses this layer. A package index of your own comes in as a
 # secret and leaves no trace in any layer: docker build --secret id=pip.conf,src=$HOME/.config/pip/pip.conf
 COPY pyproject.toml ./
