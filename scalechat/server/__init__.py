@@ -1,5 +1,5 @@
-"""LISTENER → CONNECTION → BUS → HUB → ROOM → OUTBOX: the chat server.
+"""One node: listener → connection → bus → hub → room → outbox.
 
-May import ``bus``, ``wire`` and ``config``. Not a client, and nothing here is shared with the load
-client that measures it.
+May import ``bus``, ``wire`` and ``config``. What it is *not*: it neither parses argv nor reads the environment, and it
+knows nothing of the load client or the analysis.
 """

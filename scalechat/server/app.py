@@ -1,0 +1,111 @@
+"""The nurseries of one node, and the order in which it goes away.
+
+    services     bus · sweeper · heartbeat · loop lag · figures         cancelled last
+    └ connections   one child per client, WebSocket or HTTP             deadline = now + drain_s
+      └ accept        the listener                                      cancelled first
+
+Going away: stop accepting; acknowledge nothing more; let the sweeper offer every acknowledged message; tell each client
+when to come back, spread over time, and close; wait for the connections until the deadline; close the services. A second
+signal skips the waiting.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from scalechat.config import OperationalError, ServeConfig
+from scalechat.server.listener import bind
+from scalechat.server.log import configure_logging
+from scalechat.server.node import Node
+from scalechat.server.vitals import observed_collections, raise_file_limit
+
+log = structlog.get_logger("scalechat.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    @property
+    def http_url(self) -> str:
+        return f"http://{self._authority}"
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://{self._authority}/ws"
+
+    @property
+    def _authority(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+async def serve(config: ServeConfig, *, task_status: trio.TaskStatus[Bound] = trio.TASK_STATUS_IGNORED) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Reports the bound address by `task_status` once everything that may fail has succeeded.
+
+    Resource handling: owns the port, the process's logging and its two signals while it runs. Cancelling it closes every
+    connection at once, without a drain.
+
+    Error handling: raises `OperationalError` when the port cannot be had. No peer's doing raises.
+    """
+    configure_logging(config.log_format, config.log_level)
+    file_limit_before, file_limit = raise_file_limit()
+    node = Node(config, file_limit)
+    try:
+        sockets = bind(config.host, config.port)
+    except OSError as error:
+        raise OperationalError(_cannot_listen(config, error)) from error
+    listener = node.listen_on(sockets)
+    bound = Bound(config.host, sockets[0].getsockname()[1])
+    with (
+        observed_collections(node.observe_collection),
+        trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
+    ):
+        async with trio.open_nursery() as services:
+            await services.start(node.bus.run, node.hub.deliver)
+            for service in (node.sweeper, node.heartbeat, node.loop_lag, node.figures):
+                services.start_soon(service.run)
+            async with trio.open_nursery() as connections:
+                async with trio.open_nursery() as accept:
+                    accept.start_soon(listener.run, connections)
+                    log.info(
+                        "listening",
+                        url=bound.http_url,
+                        file_limit=file_limit,
+                        file_limit_before=file_limit_before,
+                        max_connections=node.admission.max_connections,
+                        fanout=config.fanout,
+                        bus=config.bus,
+                    )
+                    task_status.started(bound)
+                    await anext(signals)
+                    accept.cancel_scope.cancel()
+                connections.cancel_scope.deadline = trio.current_time() + config.drain_s
+                services.start_soon(_cancel_at_next, signals, connections.cancel_scope)
+                await node.drain()
+            services.cancel_scope.cancel()
+    log.info("stopped", **node.figures.totals())
+
+
+async def _cancel_at_next(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    await anext(signals)
+    scope.cancel()
+
+
+def _cannot_listen(config: ServeConfig, error: OSError) -> str:
+    where = f"{config.host}:{config.port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"port {config.port} is taken; stop the other program or choose another with --port (0 = any free one)"
+    if error.errno == errno.EACCES:
+        return f"may not listen on {where}; ports below 1024 need privileges, choose another with --port"
+    return f"cannot listen on {where}: {error.strerror or error}"

@@ -1,0 +1,289 @@
+"""One client's life: handshake, greeting, conversation, goodbye.
+
+trio-websocket's reader task reads; what it or our own lane finds goes to the `Conversation`. Ending is one plain step: the
+Close frame takes its place behind what is queued and nothing follows it, so a client never sees a hole and then more
+messages. A peer that does not take its Close frame is cut after `GOODBYE_S`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, wrap_server_stream
+
+from scalechat.bus.base import Bus
+from scalechat.server.admission import AcceptAndClose, Admission, Admit, Handshake, Refuse
+from scalechat.server.conversation import Conversation, ConversationLimits
+from scalechat.server.eviction import Evictor
+from scalechat.server.heartbeat import Heartbeat
+from scalechat.server.hub import Hub
+from scalechat.server.member import Member
+from scalechat.server.metrics import Counters
+from scalechat.server.outbox import Backlog, Outbox, QueueLimits, SendNow
+from scalechat.server.transport import Transport
+from scalechat.wire import closing
+from scalechat.wire.closing import Closing, label_of, reason_text
+from scalechat.wire.codec import encode
+from scalechat.wire.frames import close_frame, text_frame
+from scalechat.wire.messages import SUBPROTOCOL, Reconnect
+from scalechat.wire.session import Dialect, Session
+
+GOODBYE_S = 2.0
+"""How long a peer may take over its Close frame and its end of the connection, before it is cut."""
+_SAID_BY_US_ALONE = (closing.PROTOCOL_ERROR, closing.BAD_UTF8)
+"""Violations for which trio-websocket drops the connection without a word; RFC 6455 section 7.1.7 wants a Close frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A connection whose request head has been read and asks for ``/ws``."""
+
+    stream: trio.abc.HalfCloseableStream
+    send_now: SendNow | None
+    request: bytes
+    early: bytes
+    """What followed the head already."""
+    address: str
+
+
+class WebSocketService:
+    """Everything a connection needs, passed once; `serve` runs one connection to its end."""
+
+    def __init__(
+        self,
+        *,
+        admission: Admission,
+        hub: Hub,
+        bus: Bus,
+        heartbeat: Heartbeat,
+        counters: Counters,
+        evictor: Evictor,
+        backlog: Backlog,
+        queue_limits: QueueLimits,
+        limits: ConversationLimits,
+        handshake_timeout_s: float,
+    ) -> None:
+        self.admission = admission
+        self.hub = hub
+        self.bus = bus
+        self.heartbeat = heartbeat
+        self.counters = counters
+        self.evictor = evictor
+        self.backlog = backlog
+        self.queue_limits = queue_limits
+        self.limits = limits
+        self.handshake_timeout_s = handshake_timeout_s
+
+    async def serve(self, arrival: Arrival) -> None:
+        """Serve one connection until it ends. Raises what trio-websocket lets out: the caller has a fence."""
+        connection = _Connection(self, arrival)
+        try:
+            await connection.run()
+        finally:
+            self.counters.closes[label_of(connection.code)] += 1
+
+    def refuse(self, reason: str) -> None:
+        self.counters.refusals[reason] += 1
+
+
+class _Connection:
+    __slots__ = (
+        "_arrival",
+        "_conversation",
+        "_handshake",
+        "_library_closed",
+        "_outbox",
+        "_service",
+        "_talk",
+        "_transport",
+        "code",
+    )
+
+    def __init__(self, service: WebSocketService, arrival: Arrival) -> None:
+        self._service = service
+        self._arrival = arrival
+        self._conversation: Conversation | None = None
+        self._handshake = trio.CancelScope()
+        self._talk = trio.CancelScope()
+        self._library_closed = False
+        self.code = closing.LOST.code
+
+    async def run(self) -> None:
+        service, arrival = self._service, self._arrival
+        async with trio.open_nursery() as nursery:
+            self._outbox = Outbox(
+                arrival.stream,
+                nursery=nursery,
+                limits=service.queue_limits,
+                backlog=service.backlog,
+                send_now=arrival.send_now,
+            )
+            self._transport = Transport(
+                arrival.stream,
+                request=arrival.request,
+                early=arrival.early,
+                outbox=self._outbox,
+                counters=service.counters,
+                max_message_bytes=service.limits.message_size_bytes,
+                on_texts=self._on_texts,
+                on_library_close=self._note_library_done,
+            )
+            try:
+                await self._handshake_and_talk(nursery)
+                await self._goodbye()
+            finally:
+                self._outbox.close()
+                nursery.cancel_scope.cancel()
+        await self._linger()
+
+    async def _handshake_and_talk(self, nursery: trio.Nursery) -> None:
+        service = self._service
+        admitted: Admit | None = None
+        ws: WebSocketConnection | None = None
+        self._handshake.deadline = trio.current_time() + service.handshake_timeout_s
+        with self._handshake:
+            request = await wrap_server_stream(
+                nursery, self._transport, max_message_size=service.limits.message_size_bytes
+            )
+            decision = service.admission.decide(handshake_of(request, self._arrival.address))
+            match decision:
+                case Refuse():
+                    service.refuse(decision.reason)
+                    await self._reject(request, decision)
+                case AcceptAndClose():
+                    service.refuse(decision.reason)
+                    await self._accept(request, decision.dialect)
+                    self._close(decision.closing, retry_after_ms=decision.retry_after_ms)
+                case Admit():
+                    ws = await self._accept(request, decision.dialect)
+                    admitted = decision
+        if self._handshake.cancelled_caught:
+            service.refuse("bad_request" if self._library_closed else "handshake_timeout")
+        if admitted is not None and ws is not None:
+            await self._converse(ws, admitted)
+
+    async def _accept(self, request: WebSocketRequest, dialect: Dialect) -> WebSocketConnection:
+        return await request.accept(subprotocol=SUBPROTOCOL if dialect is Dialect.V1 else None)
+
+    async def _reject(self, request: WebSocketRequest, refuse: Refuse) -> None:
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+        if refuse.status is HTTPStatus.UNAUTHORIZED:
+            headers.append((b"www-authenticate", b"Bearer"))
+        await request.reject(refuse.status, extra_headers=headers, body=refuse.detail.encode() + b"\n")
+
+    # --- conversation -----------------------------------------------------------------------------------------------
+
+    async def _converse(self, ws: WebSocketConnection, admit: Admit) -> None:
+        service = self._service
+        client_id = admit.client_id
+        if client_id is None and admit.dialect is Dialect.V1:
+            client_id = f"guest-{secrets.token_hex(3)}"
+        session = Session(admit.dialect, client_id=client_id, plain_room=admit.room, allowed_rooms=admit.allowed_rooms)
+        member = Member(
+            session_id=secrets.token_hex(8),
+            session=session,
+            address=self._arrival.address,
+            outbox=self._outbox,
+            connected_unix_s=time.time(),
+            token_expires_unix_s=admit.token_expires_unix_s,
+            transport=self._transport,
+            end=self._end_member,
+        )
+        self._conversation = Conversation(
+            member,
+            session,
+            hub=service.hub,
+            bus=service.bus,
+            counters=service.counters,
+            evictor=service.evictor,
+            limits=service.limits,
+        )
+        service.hub.add(member)
+        service.heartbeat.add(member)
+        try:
+            with self._talk:
+                await self._conversation.greet(admit)
+                self._transport.open_lane()
+                await self._read_slow_lane(ws, member)
+        finally:
+            service.heartbeat.remove(member)
+            service.hub.remove(member)
+
+    async def _on_texts(self, payloads: list[bytes]) -> None:
+        assert self._conversation is not None
+        await self._conversation.take(payloads)
+
+    async def _read_slow_lane(self, ws: WebSocketConnection, member: Member) -> None:
+        """Messages that came through the library: fragmented ones, and every later one of that client."""
+        assert self._conversation is not None
+        while True:
+            try:
+                message = await ws.get_message()
+            except ConnectionClosed as closed:
+                self._note_library_close(closed.reason.code if closed.reason else closing.LOST.code)
+                return
+            if isinstance(message, bytes):
+                member.end(closing.BINARY)
+            elif len(payload := message.encode()) > self._service.limits.message_size_bytes:
+                member.end(closing.TOO_LARGE)  # The library counts characters.
+            else:
+                await self._conversation.take([payload])
+
+    # --- ending -----------------------------------------------------------------------------------------------------
+
+    def _end_member(self, member: Member, why: Closing, detail: str, retry_after_ms: int | None) -> None:
+        if self._outbox.closed:
+            return
+        if why is closing.DRAINING:
+            if member.session.dialect is Dialect.V1:
+                notice = Reconnect(after_ms=retry_after_ms or 0, reason=why.reason)
+                self._outbox.offer(text_frame(encode(notice)))
+            else:
+                why = closing.GOING_AWAY
+        self._close(why, detail, retry_after_ms=retry_after_ms)
+
+    def _close(self, why: Closing, detail: str = "", *, retry_after_ms: int | None = None) -> None:
+        self.code = why.code
+        if why is closing.TOO_SLOW:
+            self._outbox.abandon()
+        self._outbox.finish(close_frame(why.code, reason_text(why, detail=detail, retry_after_ms=retry_after_ms)))
+        self._talk.cancel()
+
+    def _note_library_done(self) -> None:
+        """A request that is no valid handshake: the library has answered it and would leave us waiting for one."""
+        self._library_closed = True
+        self._handshake.cancel()
+
+    def _note_library_close(self, code: int) -> None:
+        if self._outbox.closed:
+            return
+        self.code = code
+        for why in _SAID_BY_US_ALONE:
+            if code == why.code and not self._transport.close_sent:
+                self._close(why)
+
+    async def _goodbye(self) -> None:
+        """Let the peer have what is queued; bounded, and safe when the server itself is being cancelled."""
+        with trio.move_on_after(GOODBYE_S):
+            await self._outbox.wait_written()
+
+    async def _linger(self) -> None:
+        """Wait for the peer's end: closing with unread bytes would send RST, which destroys our Close frame in flight."""
+        stream = self._arrival.stream
+        with trio.move_on_after(GOODBYE_S):
+            try:
+                await stream.send_eof()
+                while await stream.receive_some():
+                    pass
+            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+                pass
+
+
+def handshake_of(request: WebSocketRequest, address: str) -> Handshake:
+    """What admission looks at. Bytes that are not Latin-1 cannot occur; nothing here can raise."""
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers}
+    return Handshake(request.path, headers, tuple(request.proposed_subprotocols), address)

@@ -1,0 +1,216 @@
+"""What one client asks, done: the effects that `wire.session` decides, carried out against hub and bus.
+
+Messages of one client are handled one after the other, in the order of its frames, so its publications keep their order.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import msgspec
+import trio
+
+from scalechat.bus.base import Bus, BusError, DirectDelivery
+from scalechat.server.admission import Admit, TokenBucket
+from scalechat.server.eviction import Evictor
+from scalechat.server.hub import Hub, prepare
+from scalechat.server.member import Member
+from scalechat.server.metrics import Counters
+from scalechat.server.room import newest_within
+from scalechat.wire import closing
+from scalechat.wire.codec import encode, read_id
+from scalechat.wire.frames import text_frame
+from scalechat.wire.messages import (
+    SUBPROTOCOL,
+    Ack,
+    DirectMessage,
+    ErrorAnswer,
+    History,
+    Joined,
+    Left,
+    Limits,
+    Presence,
+    PresenceMember,
+    ServerSays,
+    Welcome,
+)
+from scalechat.wire.session import (
+    AnswerHistory,
+    AnswerPresence,
+    DeliverDirect,
+    Dialect,
+    Effect,
+    End,
+    JoinRoom,
+    LeaveRoom,
+    PublishIn,
+    SayError,
+    Session,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationLimits:
+    message_size_bytes: int
+    message_rate_per_s: float
+    heartbeat_s: float
+    replay_bytes: int
+    """Most bytes of history in one answer: well below the queue limit, so that asking cannot evict the asker."""
+
+
+class Conversation:
+    """`take` and `greet` may be cancelled at any await; the connection is then over."""
+
+    __slots__ = ("_bucket", "_bus", "_counters", "_evictor", "_hub", "_limits", "_member", "_session")
+
+    def __init__(
+        self,
+        member: Member,
+        session: Session,
+        *,
+        hub: Hub,
+        bus: Bus,
+        counters: Counters,
+        evictor: Evictor,
+        limits: ConversationLimits,
+    ) -> None:
+        self._member = member
+        self._session = session
+        self._hub = hub
+        self._bus = bus
+        self._counters = counters
+        self._evictor = evictor
+        self._limits = limits
+        rate = limits.message_rate_per_s
+        self._bucket = TokenBucket(rate, trio.current_time()) if rate else None
+
+    async def greet(self, admit: Admit) -> None:
+        """Say welcome and enter the room named in the URL."""
+        if admit.dialect is Dialect.V1:
+            limits = Limits(self._limits.message_size_bytes, self._limits.message_rate_per_s)
+            self._say(
+                Welcome(
+                    client_id=self._member.client_id or "",
+                    session=self._member.session_id,
+                    protocol=SUBPROTOCOL,
+                    limits=limits,
+                    heartbeat_ms=int(self._limits.heartbeat_s * 1000),
+                )
+            )
+        if admit.room:
+            await self._join(JoinRoom(admit.room, admit.since, admit.history, admit.watch, None))
+
+    async def take(self, payloads: list[bytes]) -> None:
+        """Handle text messages (valid UTF-8, within the size limit) in order."""
+        for payload in payloads:
+            if self._member.outbox.closed:
+                return  # Ended: what still arrives is not acknowledged.
+            now_s = trio.current_time()
+            if self._bucket is None or self._bucket.take(now_s):
+                await self._do(self._session.receive(payload, now_s))
+            else:
+                self._refuse_speed(payload)
+
+    def _refuse_speed(self, payload: bytes) -> None:
+        self._counters.messages_in["bad"] += 1
+        if self._session.dialect is Dialect.PLAIN or (self._bucket is not None and self._bucket.hopeless):
+            self._evictor.too_fast(self._member)
+        else:
+            detail = f"more than {self._limits.message_rate_per_s:g} messages a second"
+            self._say(ErrorAnswer(code="rate_limited", detail=detail, id=read_id(payload)))
+
+    async def _do(self, effect: Effect) -> None:
+        try:
+            match effect:
+                case PublishIn():
+                    self._counters.messages_in["message"] += 1
+                    await self._publish(effect)
+                case DeliverDirect():
+                    self._counters.messages_in["direct"] += 1
+                    await self._deliver_direct(effect)
+                case JoinRoom():
+                    self._counters.messages_in["join"] += 1
+                    await self._join(effect)
+                case LeaveRoom():
+                    self._counters.messages_in["leave"] += 1
+                    self._hub.leave(self._member, effect.room)
+                    self._say(Left(room=effect.room, id=effect.id))
+                case AnswerHistory():
+                    self._counters.messages_in["history"] += 1
+                    await self._answer_history(effect)
+                case AnswerPresence():
+                    self._counters.messages_in["presence"] += 1
+                    await self._answer_presence(effect)
+                case SayError():
+                    self._counters.messages_in["bad"] += 1
+                    self._say(effect.answer)
+                case End():
+                    self._counters.messages_in["bad"] += 1
+                    self._member.end(effect.closing, effect.detail)
+        except BusError as busy:
+            if self._session.dialect is Dialect.V1:
+                self._say(ErrorAnswer(code="busy", detail=str(busy), id=getattr(effect, "id", None)))
+            else:
+                self._member.end(closing.INTERNAL, str(busy))
+
+    async def _publish(self, effect: PublishIn) -> None:
+        if effect.named:
+            await self._hub.name(self._member, effect.client_id)
+        receipt = await self._hub.publish(effect.room, effect.client_id, effect.text, effect.id)
+        if effect.id is not None:
+            self._say(Ack(room=effect.room, seq=receipt.seq, id=effect.id))
+
+    async def _deliver_direct(self, effect: DeliverDirect) -> None:
+        message = DirectMessage(
+            client_id=effect.client_id, to=effect.to, text=effect.text, ts_unix_ms=int(time.time() * 1000), id=effect.id
+        )
+        await self._bus.send_direct(DirectDelivery(message, self._member.session_id))
+        if effect.id is not None:
+            self._say(Ack(id=effect.id))
+
+    async def _join(self, effect: JoinRoom) -> None:
+        members = await self._bus.population(effect.room)
+        was_in = effect.room in self._member.session.rooms
+        room, replay = await self._hub.join(
+            self._member,
+            effect.room,
+            since=effect.since,
+            history=effect.history,
+            budget_bytes=self._limits.replay_bytes,
+            watch=effect.presence,
+        )
+        if self._session.dialect is Dialect.PLAIN:
+            for payload in replay.payloads:
+                self._hub.send(self._member, text_frame(payload))
+            return
+        self._say(
+            Joined(
+                room=room.name,
+                epoch=room.epoch,
+                seq=room.seq,
+                members=members + (not was_in),
+                recovered=replay.recovered,
+                history=[msgspec.Raw(payload) for payload in replay.payloads],
+                id=effect.id,
+            )
+        )
+
+    async def _answer_history(self, effect: AnswerHistory) -> None:
+        page = await self._bus.history(effect.room, before=effect.before, limit=effect.limit)
+        newest_first = map(prepare, reversed(page.publications))
+        messages = [msgspec.Raw(p) for p in newest_within(newest_first, effect.limit, self._limits.replay_bytes)]
+        self._say(History(room=effect.room, epoch=page.epoch, messages=messages, id=effect.id))
+
+    async def _answer_presence(self, effect: AnswerPresence) -> None:
+        present = await self._bus.presence(effect.room)
+        shown = sorted(present.items())[:MAX_PRESENCE_SHOWN]
+        members = [PresenceMember(client_id, connections) for client_id, connections in shown]
+        self._say(Presence(room=effect.room, members=members, count=len(present), id=effect.id))
+
+    def _say(self, answer: ServerSays) -> None:
+        self._hub.send(self._member, text_frame(encode(answer)))
+
+
+MAX_PRESENCE_SHOWN = 1000
+"""Names in one presence answer; `count` is always the whole. 1,000 of the longest names stay under 100 kB."""

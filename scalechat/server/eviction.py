@@ -1,0 +1,45 @@
+"""Every way in which the server itself ends a member's connection, counted by reason."""
+
+from __future__ import annotations
+
+from scalechat.server.member import Member
+from scalechat.server.metrics import Counters
+from scalechat.wire import closing
+
+SLOW_RETRY_MS = 1000
+"""When a client that was too slow is asked to come back and resume; its own jitter spreads it further."""
+
+
+class Evictor:
+    """Plain decisions: count it, and ask the member to end. Safe to call again for one that is ending."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+
+    def queue_full(self, member: Member) -> None:
+        self._counters.evictions["queue_full"] += 1
+        member.end(closing.TOO_SLOW, retry_after_ms=SLOW_RETRY_MS)
+
+    def queue_too_old(self, member: Member) -> None:
+        self._counters.evictions["queue_age"] += 1
+        member.end(closing.TOO_SLOW, retry_after_ms=SLOW_RETRY_MS)
+
+    def silent(self, member: Member) -> None:
+        self._counters.evictions["heartbeat"] += 1
+        member.end(closing.GOING_AWAY, "no answer to pings")
+
+    def token_expired(self, member: Member) -> None:
+        self._counters.evictions["token_expired"] += 1
+        member.end(closing.NOT_AUTHORISED, "the token has expired")
+
+    def too_fast(self, member: Member) -> None:
+        self._counters.evictions["rate_limit"] += 1
+        member.end(closing.RATE_LIMIT, retry_after_ms=RATE_RETRY_MS)
+
+    def kicked(self, member: Member) -> None:
+        self._counters.evictions["kicked"] += 1
+        member.end(closing.KICKED)
+
+
+RATE_RETRY_MS = 2000
+"""When one who spoke too fast is asked to come back: its debt is forgiven by then."""

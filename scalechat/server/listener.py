@@ -1,0 +1,201 @@
+"""One port: accept, read the request head, and hand WebSockets to us and the rest to hypercorn.
+
+Theory of operation: the listener owns accept. It takes everything the kernel has ready in one go, so a wave of
+connections is not paid with a scheduler pass each. A connection's task reads the head under the handshake deadline and
+replays what it read to whichever library takes over; that works under TLS too, where peeking at the socket does not.
+
+When descriptors run out (EMFILE) a reserved one is given up to accept and close the waiting connection, so that the
+client learns at once and the loop does not spin (pitfall of `trio.serve_listeners`, which logs and sleeps).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+import trio
+
+from scalechat.server.admission import Admission
+from scalechat.server.connection import Arrival, WebSocketService
+from scalechat.server.fence import run_fenced
+from scalechat.server.metrics import Counters
+
+MAX_HEAD_BYTES = 16 * 1024
+"""Of a WebSocket request; browsers with many cookies stay under 8 KiB."""
+BACKLOG = 4096
+"""Connections the kernel completes for us while we are busy; it silently caps this at net.core.somaxconn."""
+ACCEPT_BURST = 64
+"""Accepts between two scheduler passes: 64 take about 2 ms."""
+ACCEPT_PAUSE_S = 0.05
+"""After an accept that failed for want of resources: someone else has to give some back first."""
+
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+ServeHttp = Callable[[trio.SocketStream, bytes], Awaitable[None]]
+"""(stream, what was read already): serve HTTP until the connection ends."""
+
+log = structlog.get_logger("scalechat.server")
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets for every address of `host`. Raises OSError."""
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in sorted(
+            socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        ):
+            sock = socket.socket(family, kind, protocol)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if port == 0 and len(sockets) > 1:  # One free port for all addresses.
+                address = (address[0], sockets[0].getsockname()[1], *address[2:])
+            sock.bind(address)
+            sock.listen(BACKLOG)
+            sock.setblocking(False)
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+class Listener:
+    """Accepts on `sockets` until cancelled and runs each connection in the `connections` nursery."""
+
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        *,
+        websockets: WebSocketService,
+        serve_http: ServeHttp,
+        admission: Admission,
+        counters: Counters,
+        head_timeout_s: float,
+    ) -> None:
+        self._sockets = sockets
+        self._websockets = websockets
+        self._serve_http = serve_http
+        self._admission = admission
+        self._counters = counters
+        self._head_timeout_s = head_timeout_s
+        self._reserve: int | None = os.open(os.devnull, os.O_RDONLY)
+        self.http_connections = 0
+
+    async def run(self, connections: trio.Nursery) -> None:
+        """Accept until cancelled; then the port is free again."""
+        try:
+            async with trio.open_nursery() as nursery:
+                for sock in self._sockets:
+                    nursery.start_soon(self._accept_on, sock, connections)
+        finally:
+            for sock in self._sockets:
+                sock.close()
+            if self._reserve is not None:
+                os.close(self._reserve)
+
+    async def _accept_on(self, sock: socket.socket, connections: trio.Nursery) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(sock)
+            for _ in range(ACCEPT_BURST):
+                try:
+                    peer, address = sock.accept()
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    if error.errno in (errno.EMFILE, errno.ENFILE) and self._turn_away(sock):
+                        continue
+                    if error.errno in _SHORTAGES:
+                        log.warning("accept failed", error=error.strerror)
+                        await trio.sleep(ACCEPT_PAUSE_S)
+                    # Anything else is one peer's network error (accept(2) passes those on): the next one may be fine.
+                    continue
+                peer.setblocking(False)
+                connections.start_soon(self._serve, peer, str(address[0]))
+
+    def _turn_away(self, sock: socket.socket) -> bool:
+        """Close the waiting connection with the reserved descriptor; False when even that one is gone for now."""
+        if self._reserve is not None:
+            self._counters.refusals["no_descriptor"] += 1
+            os.close(self._reserve)
+            self._reserve = None
+            with suppress(OSError):  # The peer may have gone away by itself.
+                sock.accept()[0].close()
+        with suppress(OSError):
+            self._reserve = os.open(os.devnull, os.O_RDONLY)
+        return self._reserve is not None
+
+    async def _serve(self, peer: socket.socket, address: str) -> None:
+        self._admission.enter(address)
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(peer))
+        try:
+            await run_fenced(lambda: self._route(stream, peer, address), self._counters)
+        finally:
+            self._admission.leave(address)
+            # By force: whatever had to be said politely has been said, and cancellation must not wait for a peer.
+            await trio.aclose_forcefully(stream)
+
+    async def _route(self, stream: trio.SocketStream, peer: socket.socket, address: str) -> None:
+        data = b""
+        with trio.move_on_after(self._head_timeout_s) as deadline:
+            data = await _read_head(stream)
+        if deadline.cancelled_caught:
+            self._counters.refusals["handshake_timeout"] += 1
+            return
+        if not data:
+            return
+        head, separator, early = data.partition(b"\r\n\r\n")
+        if separator and asks_for_websocket(head):
+            self._counters.accepts["websocket"] += 1
+            await self._websockets.serve(Arrival(stream, sender(peer), head + separator, early, address))
+            return
+        self._counters.accepts["http"] += 1
+        if reason := self._admission.over_limit(address):
+            self._counters.refusals[reason] += 1
+            with trio.move_on_after(1.0):
+                await stream.send_all(BUSY)
+            return
+        self.http_connections += 1
+        try:
+            await self._serve_http(stream, data)
+        finally:
+            self.http_connections -= 1
+
+
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+async def _read_head(stream: trio.SocketStream) -> bytes:
+    """Bytes up to the end of the head, and what came with it; shorter when it cannot become a request for us."""
+    data = b""
+    while b"\r\n\r\n" not in data and len(data) < MAX_HEAD_BYTES:
+        received = await stream.receive_some(MAX_HEAD_BYTES)
+        data += received
+        if not received or not b"GET /ws".startswith(data[:7]):
+            break
+    return data
+
+
+def asks_for_websocket(head: bytes) -> bool:
+    """Whether a complete head asks to upgrade ``/ws``."""
+    request, _, headers = head.partition(b"\r\n")
+    path = request.split(b" ", 2)[1].partition(b"?")[0] if request.startswith(b"GET ") else b""
+    return path == b"/ws" and b"\r\nupgrade:websocket" in (b"\r\n" + headers.lower()).replace(b" ", b"")
+
+
+def sender(peer: socket.socket) -> Callable[[bytes], int]:
+    """A non-blocking write to a connected socket; see `scalechat.server.outbox.SendNow`."""
+    send = peer.send
+
+    def send_now(data: bytes) -> int:
+        try:
+            return send(data)
+        except BlockingIOError:
+            return 0
+
+    return send_now

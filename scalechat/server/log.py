@@ -1,0 +1,38 @@
+"""Structured logs on stderr: JSON lines, or colours for a person at a terminal.
+
+What may be logged: events, counts, addresses, names of connections' endings. Never message bodies, never tokens; request
+targets are not logged at all, because tokens travel in them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import structlog
+
+from scalechat.config import LogFormat, LogLevel
+
+
+def configure_logging(log_format: LogFormat, level: LogLevel) -> None:
+    """Set up structlog for this process and silence the libraries' own loggers below warnings."""
+    terminal = sys.stderr.isatty()
+    renderer: structlog.typing.Processor
+    if log_format == "json" or (log_format == "auto" and not terminal):
+        renderer = structlog.processors.JSONRenderer()
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=terminal and not os.environ.get("NO_COLOR"))
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.getLogger("trio-websocket").setLevel(logging.ERROR)

@@ -1,0 +1,207 @@
+"""Every metric, defined once, in a registry of its own.
+
+Hot paths add to plain integers (`Counters`, `Backlog`); the collector reads a snapshot of them when somebody scrapes. The
+histograms are prometheus-client's own, observed once a sweep, a probe or a collection, never once a delivery. No label
+has values that users choose, and every label value exists from the start, so that a rate over it is 0 and not absent.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+import psutil
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from scalechat.server.admission import REFUSALS
+from scalechat.server.outbox import Backlog
+from scalechat.wire.closing import LABELS
+
+MESSAGE_KINDS = ("message", "direct", "join", "leave", "history", "presence", "bad")
+CONNECTION_ERRORS = ("protocol", "io", "flood", "bug")
+EVICTIONS = ("queue_full", "queue_age", "rate_limit", "heartbeat", "kicked", "token_expired")
+
+_LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_FRAME_BUCKETS = (0, 1, 4, 16, 64, 256, 1024, 4096)
+_BYTE_BUCKETS = (0, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304)
+
+
+def _zeros(labels: Iterable[str]) -> dict[str, int]:
+    return dict.fromkeys(labels, 0)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What hot paths count. Monotonic, plain integers; label values are the keys."""
+
+    accepts: dict[str, int] = field(default_factory=lambda: _zeros(("websocket", "http")))
+    refusals: dict[str, int] = field(default_factory=lambda: _zeros(REFUSALS))
+    connection_errors: dict[str, int] = field(default_factory=lambda: _zeros(CONNECTION_ERRORS))
+    closes: dict[str, int] = field(default_factory=lambda: _zeros(LABELS))
+    messages_in: dict[str, int] = field(default_factory=lambda: _zeros(MESSAGE_KINDS))
+    evictions: dict[str, int] = field(default_factory=lambda: _zeros(EVICTIONS))
+    publications: int = 0
+    deliveries: int = 0
+    bytes_in: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What is true at this moment. `queues` has (frames, bytes) of each client that has anything queued."""
+
+    connections: Mapping[str, int]
+    """By dialect, and ``http``."""
+    rooms: int
+    members: int
+    queue_age_s: float
+    queues: list[tuple[int, int]]
+    tasks: int
+    draining: bool
+
+
+class Metrics:
+    """The registry and what observes into it directly.
+
+    `read_gauges` is called once per scrape; `limits` are the configured bounds by name.
+    """
+
+    def __init__(
+        self,
+        counters: Counters,
+        backlog: Backlog,
+        *,
+        read_gauges: Callable[[], Gauges],
+        limits: Mapping[str, float],
+    ) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.fanout_duration_s = Histogram(
+            "scalechat_fanout_duration_seconds",
+            "From a batch's oldest publication to its last member's outbox.",
+            buckets=_LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.loop_lag_s = Histogram(
+            "scalechat_loop_lag_seconds",
+            "How late a task that asked for a moment got it.",
+            buckets=_LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.gc_pause_s = Histogram(
+            "scalechat_gc_pause_seconds",
+            "Length of garbage collections.",
+            ["generation"],
+            buckets=_LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        for generation in "012":
+            self.gc_pause_s.labels(generation)
+        self.registry.register(_Snapshots(counters, backlog, read_gauges, limits))
+        self.registry.register(_Process())
+
+
+class _Snapshots(Collector):
+    def __init__(
+        self,
+        counters: Counters,
+        backlog: Backlog,
+        read_gauges: Callable[[], Gauges],
+        limits: Mapping[str, float],
+    ) -> None:
+        self._counters = counters
+        self._backlog = backlog
+        self._read_gauges = read_gauges
+        self._limits = limits
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # Registering must not read the parts, which do not exist yet.
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._collect_counters()
+        yield from self._collect_gauges(self._read_gauges())
+        limit = GaugeMetricFamily("scalechat_limit", "Configured bounds; 0 means none.", labels=["name"])
+        for name, value in self._limits.items():
+            limit.add_metric([name], value)
+        yield limit
+        yield InfoMetricFamily(
+            "scalechat_build",
+            "What is running.",
+            {"version": version("scalechat"), "python": platform.python_version(), "trio": version("trio")},
+        )
+
+    def _collect_counters(self) -> Iterator[Metric]:
+        c = self._counters
+        yield _by_label("scalechat_accepts", "Connections accepted.", "kind", c.accepts)
+        yield _by_label("scalechat_refusals", "Connections refused.", "reason", c.refusals)
+        yield _by_label("scalechat_connection_errors", "Connections dropped at the fence.", "kind", c.connection_errors)
+        yield _by_label("scalechat_closes", "WebSocket connections ended.", "reason", c.closes)
+        yield _by_label("scalechat_messages_in", "Messages received from clients.", "kind", c.messages_in)
+        yield _by_label("scalechat_evictions", "Connections ended by the server.", "reason", c.evictions)
+        yield CounterMetricFamily("scalechat_publications", "Messages that got their place.", value=c.publications)
+        yield CounterMetricFamily("scalechat_deliveries", "Messages sent or queued to members.", value=c.deliveries)
+        yield CounterMetricFamily("scalechat_bytes_in", "Bytes received over WebSockets.", value=c.bytes_in)
+        yield CounterMetricFamily("scalechat_bytes_out", "Bytes sent over WebSockets.", value=self._backlog.sent_bytes)
+
+    def _collect_gauges(self, now: Gauges) -> Iterator[Metric]:
+        yield _by_label("scalechat_connections", "Open connections.", "dialect", now.connections, GaugeMetricFamily)
+        yield GaugeMetricFamily("scalechat_rooms", "Rooms with members on this node.", now.rooms)
+        yield GaugeMetricFamily("scalechat_members", "Memberships on this node.", now.members)
+        yield GaugeMetricFamily("scalechat_queue_frames", "Frames waiting for slow clients.", self._backlog.frames)
+        yield GaugeMetricFamily("scalechat_queue_bytes", "Bytes waiting for slow clients.", self._backlog.bytes)
+        yield GaugeMetricFamily("scalechat_queue_age_seconds", "Age of the oldest waiting frame.", now.queue_age_s)
+        idle = sum(now.connections.values()) - now.connections["http"] - len(now.queues)
+        frames, sizes = [q[0] for q in now.queues], [q[1] for q in now.queues]
+        yield _histogram_of_now("scalechat_queue_frames_per_connection", "Frames", frames, idle, _FRAME_BUCKETS)
+        yield _histogram_of_now("scalechat_queue_bytes_per_connection", "Bytes", sizes, idle, _BYTE_BUCKETS)
+        yield GaugeMetricFamily("scalechat_tasks", "Trio tasks.", now.tasks)
+        yield GaugeMetricFamily("scalechat_draining", "1 while the server is going away.", int(now.draining))
+
+
+class _Process(Collector):
+    """The names that every Prometheus client uses; psutil, because prometheus-client's own works on Linux only."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        with self._process.oneshot():
+            cpu = self._process.cpu_times()
+            rss = self._process.memory_info().rss
+        yield CounterMetricFamily("process_cpu_seconds", "CPU time, user and system.", value=cpu.user + cpu.system)
+        yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory.", rss)
+        yield GaugeMetricFamily("process_open_fds", "Open file descriptors.", self._process.num_fds())
+        yield GaugeMetricFamily("process_max_fds", "Limit of open file descriptors.", _max_fds())
+        yield GaugeMetricFamily("process_start_time_seconds", "Start, Unix time.", self._process.create_time())
+
+
+def _max_fds() -> int:
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def _by_label(
+    name: str,
+    text: str,
+    label: str,
+    values: Mapping[str, int],
+    family: type[CounterMetricFamily] | type[GaugeMetricFamily] = CounterMetricFamily,
+) -> Metric:
+    metric = family(name, text, labels=[label])
+    for key, value in values.items():
+        metric.add_metric([key], value)
+    return metric
+
+
+def _histogram_of_now(name: str, unit: str, values: list[int], zeros: int, bounds: tuple[int, ...]) -> Metric:
+    buckets = [(str(bound), float(zeros + sum(value <= bound for value in values))) for bound in bounds]
+    buckets.append(("+Inf", float(zeros + len(values))))
+    text = f"{unit} waiting per connection, now."
+    return GaugeHistogramMetricFamily(name, text, buckets=buckets, gsum_value=float(sum(values)))

@@ -1,0 +1,206 @@
+"""The parts of one node, built and connected: who is passed to whom, readable top to bottom.
+
+No part looks another one up. Where two need each other (the room wakes the sweeper, the sweeper serves rooms) one of them
+gets a plain function.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+from typing import cast
+
+import structlog
+import trio
+from hypercorn.typing import ASGIFramework
+
+from scalechat.bus.memory import MemoryBus
+from scalechat.config import ServeConfig
+from scalechat.server.admission import Admission, is_loopback
+from scalechat.server.connection import WebSocketService
+from scalechat.server.conversation import ConversationLimits
+from scalechat.server.eviction import Evictor
+from scalechat.server.fanout import STRATEGIES, Sweeper
+from scalechat.server.figures import Figures
+from scalechat.server.heartbeat import Heartbeat
+from scalechat.server.http import Access, Stats, build_app
+from scalechat.server.http_service import HttpService
+from scalechat.server.hub import Hub
+from scalechat.server.listener import MAX_HEAD_BYTES, Listener
+from scalechat.server.metrics import Counters, Gauges, Metrics
+from scalechat.server.outbox import Backlog, QueueLimits
+from scalechat.server.vitals import LoopLag
+from scalechat.wire import closing
+
+RESERVED_FDS = 64
+"""Descriptors kept for everything that is no client: the loop, listeners, files, a scrape."""
+FILE_LIMIT_CAP = 1_000_000
+"""What "as many as the file limit allows" means where the limit is infinite."""
+RECONNECTS_PER_S = 1000
+"""Clients asked to come back per second after a drain: a third of what a node accepts on one core."""
+RECONNECT_AFTER_MS = 500
+"""The earliest: the time a supervisor takes to start the next process."""
+
+log = structlog.get_logger("scalechat.server")
+
+
+class Node:
+    """One server process's parts. `file_limit` is the process's limit of open files."""
+
+    def __init__(self, config: ServeConfig, file_limit: int) -> None:
+        self._config = config
+        counters = Counters()
+        self.counters = counters
+        self._backlog = Backlog()
+        evictor = Evictor(counters)
+        self.bus = MemoryBus(history_messages=config.history_messages)
+        self.sweeper = Sweeper(
+            STRATEGIES[config.fanout](),
+            counters=counters,
+            evict=evictor.queue_full,
+            observe=lambda seconds: self._metrics.fanout_duration_s.observe(seconds),
+        )
+        self.hub = Hub(
+            self.bus,
+            history_messages=config.history_messages,
+            counters=counters,
+            wake=self.sweeper.wake,
+            evict=evictor.queue_full,
+        )
+        self.heartbeat = Heartbeat(
+            period_s=config.heartbeat_s, queue_age_s=config.queue_age_s, backlog=self._backlog, evictor=evictor
+        )
+        self.admission = Admission(
+            max_connections=config.max_connections or max(1, min(file_limit, FILE_LIMIT_CAP) - RESERVED_FDS),
+            max_connections_per_address=config.max_connections_per_address,
+            origins=config.origins,
+            token_secret=config.token_secret,
+            max_history=config.history_messages,
+        )
+        self._metrics = Metrics(counters, self._backlog, read_gauges=self._gauges, limits=self._limits())
+        self.loop_lag = LoopLag(self._metrics.loop_lag_s.observe)
+        self.figures = Figures(
+            counters,
+            self._backlog,
+            read_gauges=self._gauges,
+            loop_lag_p99_s=lambda: self.loop_lag.recent_p99_s,
+            log_period_s=config.log_period_s,
+        )
+        app = build_app(
+            hub=self.hub,
+            bus=self.bus,
+            metrics=self._metrics,
+            access=Access(config.api_key, open_pages=config.public_pages or is_loopback(config.host)),
+            read_stats=self._stats,
+            not_ready=self._not_ready,
+            kick=evictor.kicked,
+            now_s=trio.current_time,
+        )
+        self._http = HttpService(
+            cast("ASGIFramework", app),
+            max_body_bytes=config.max_message_size_bytes + 1024,
+            max_head_bytes=MAX_HEAD_BYTES,
+        )
+        self._websockets = WebSocketService(
+            admission=self.admission,
+            hub=self.hub,
+            bus=self.bus,
+            heartbeat=self.heartbeat,
+            counters=counters,
+            evictor=evictor,
+            backlog=self._backlog,
+            queue_limits=QueueLimits(config.queue_frames, config.queue_bytes),
+            limits=ConversationLimits(
+                message_size_bytes=config.max_message_size_bytes,
+                message_rate_per_s=config.message_rate_per_s,
+                heartbeat_s=config.heartbeat_s,
+                replay_bytes=config.queue_bytes // 2,
+            ),
+            handshake_timeout_s=config.handshake_timeout_s,
+        )
+        self._listener: Listener | None = None
+
+    def listen_on(self, sockets: list[socket.socket]) -> Listener:
+        """The listener over these bound sockets."""
+        self._listener = Listener(
+            sockets,
+            websockets=self._websockets,
+            serve_http=self._http.serve,
+            admission=self.admission,
+            counters=self.counters,
+            head_timeout_s=self._config.handshake_timeout_s,
+        )
+        return self._listener
+
+    async def drain(self) -> None:
+        """Acknowledge nothing more, offer everything acknowledged, then tell every client when to come back."""
+        self.admission.draining = True
+        members = list(self.hub.members.values())
+        for member in members:
+            member.session.drain()
+        await self.sweeper.wait_idle()
+        log.info("draining", connections=len(members), drain_s=self._config.drain_s)
+        random.shuffle(members)
+        for slot, member in enumerate(members):
+            spread_ms = (slot + random.random()) * 1000 / RECONNECTS_PER_S
+            member.end(closing.DRAINING, retry_after_ms=RECONNECT_AFTER_MS + int(spread_ms))
+            if slot % 100 == 99:
+                await trio.lowlevel.checkpoint()
+        await self._http.drain()
+
+    def observe_collection(self, generation: int, seconds: float) -> None:
+        """Note one garbage collection."""
+        self._metrics.gc_pause_s.labels(str(generation)).observe(seconds)
+
+    # --- snapshots --------------------------------------------------------------------------------------------------
+
+    def _gauges(self) -> Gauges:
+        by_dialect = {"plain": 0, "v1": 0}
+        for member in self.hub.members.values():
+            by_dialect[member.session.dialect.value] += 1
+        return Gauges(
+            connections=by_dialect | {"http": self._listener.http_connections if self._listener else 0},
+            rooms=len(self.hub.rooms),
+            members=sum(len(room.members) for room in self.hub.rooms.values()),
+            queue_age_s=self._backlog.oldest_age_s(trio.current_time()),
+            queues=[(outbox.frames, outbox.bytes) for outbox in self._backlog.outboxes],
+            tasks=trio.lowlevel.current_statistics().tasks_living,
+            draining=self.admission.draining,
+        )
+
+    def _stats(self) -> Stats:
+        rates = self.figures.rates
+        return Stats(
+            connections=len(self.hub.members),
+            rooms=len(self.hub.rooms),
+            publications_total=self.counters.publications,
+            deliveries_total=self.counters.deliveries,
+            publications_per_s=round(rates.publications_per_s, 1),
+            deliveries_per_s=round(rates.deliveries_per_s, 1),
+            loop_lag_p99_ms=round(self.loop_lag.recent_p99_s * 1000, 3),
+            queue_bytes=self._backlog.bytes,
+            cpu_ratio=round(rates.cpu_ratio, 4),
+            rss_bytes=rates.rss_bytes,
+            uptime_s=round(self.figures.uptime_s, 1),
+            draining=self.admission.draining,
+        )
+
+    def _not_ready(self) -> str | None:
+        if self.admission.draining:
+            return "draining"
+        if self.admission.connections >= self.admission.max_connections:
+            return "at the connection limit"
+        return None
+
+    def _limits(self) -> dict[str, float]:
+        config = self._config
+        return {
+            "max_connections": self.admission.max_connections,
+            "max_connections_per_address": config.max_connections_per_address,
+            "message_rate_per_s": config.message_rate_per_s,
+            "max_message_size_bytes": config.max_message_size_bytes,
+            "queue_frames": config.queue_frames,
+            "queue_bytes": config.queue_bytes,
+            "queue_age_s": config.queue_age_s,
+            "history_messages": config.history_messages,
+        }

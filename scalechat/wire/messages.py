@@ -1,0 +1,226 @@
+"""What may be said over ``/ws``: one struct per message, its JSON keys written beside its Python names.
+
+Commands are what a client may ask (``codec.decode_command`` makes them); answers are what a server says back. A chat
+message (`Publication`) has no ``type`` key, because both dialects receive the same bytes of it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+import msgspec
+
+SUBPROTOCOL = "scalechat.v1"
+DEFAULT_ROOM = "global"
+MAX_NAME_CHARS = 64
+MAX_ID_CHARS = 64
+
+
+class BadMessage(ValueError):
+    """Their fault: what a peer sent cannot be understood or is not allowed.
+
+    `code` is the machine-readable word of the ``error`` answer, `detail` one human line, `id` the request's own id when
+    it could be read.
+    """
+
+    def __init__(self, code: str, detail: str, id: str | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.id = id
+
+
+def parse_name(text: str, what: str) -> str:
+    """Return the NFC form of a room or client name, or raise `BadMessage` ``bad_name``.
+
+    Letters, marks and digits of any script and ``-_.``: nothing that means something to Redis, a log line, a path or a
+    metric label, which is why a name also may not begin with a dot.
+    """
+    name = unicodedata.normalize("NFC", text)
+    if not 1 <= len(name) <= MAX_NAME_CHARS:
+        raise BadMessage("bad_name", f"{what} must have 1 to {MAX_NAME_CHARS} characters")
+    if name[0] == "." or any(char not in "-_." and unicodedata.category(char)[0] not in "LMN" for char in name):
+        raise BadMessage("bad_name", f"{what} may hold letters, digits and -_. and not begin with a dot")
+    return name
+
+
+# --- chat messages -------------------------------------------------------------------------------------------------
+
+
+class Publication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One chat message with its place in its room's log; every member receives the same bytes of it."""
+
+    client_id: str = msgspec.field(name="clientId")
+    text: str = msgspec.field(name="Message")
+    room: str
+    seq: int
+    """Position in the room's log: 1, 2, 3… without holes."""
+    ts_unix_ms: int = msgspec.field(name="ts")
+    id: str | None = None
+    """The sender's own id for it, when it gave one."""
+
+
+class PlainMessage(msgspec.Struct, frozen=True):
+    """What a plain client says: the two keys of the origin's protocol."""
+
+    client_id: str = msgspec.field(name="clientId")
+    text: str = msgspec.field(name="Message")
+
+
+# --- commands, client → server -------------------------------------------------------------------------------------
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A place in a room's log: `seq` counts within `epoch`, and a new epoch means the log began anew."""
+
+    epoch: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    text: str
+    room: str | None = None
+    client_id: str | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendDirect:
+    to: str
+    text: str
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    room: str
+    since: Position | None = None
+    history: int = 0
+    presence: bool = False
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    room: str
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHistory:
+    room: str
+    before: int | None = None
+    limit: int = 50
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPresence:
+    room: str
+    id: str | None = None
+
+
+Command = Publish | SendDirect | Join | Leave | ReadHistory | ReadPresence
+
+
+# --- answers and notices, server → client --------------------------------------------------------------------------
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of what a server says besides chat messages; `id` echoes the request's."""
+
+    id: str | None = None
+
+
+class Limits(msgspec.Struct, frozen=True):
+    message_size_bytes: int
+    message_rate_per_s: float
+    """0 means no limit."""
+
+
+class Welcome(Answer, tag="welcome", frozen=True, kw_only=True):
+    client_id: str = msgspec.field(name="clientId")
+    session: str
+    protocol: str
+    limits: Limits
+    heartbeat_ms: int
+
+
+class Ack(Answer, tag="ack", frozen=True, kw_only=True):
+    """The message has its place in the room's log; a direct message has no `room` and no `seq`."""
+
+    room: str | None = None
+    seq: int | None = None
+
+
+class Joined(Answer, tag="joined", frozen=True, kw_only=True):
+    room: str
+    epoch: str
+    seq: int
+    """The last position before live messages begin; `history` ends here."""
+    members: int
+    recovered: bool
+    """True when `since` was given and everything after it is in `history`."""
+    history: list[msgspec.Raw]
+
+
+class Left(Answer, tag="left", frozen=True, kw_only=True):
+    room: str
+
+
+class History(Answer, tag="history", frozen=True, kw_only=True):
+    room: str
+    epoch: str
+    messages: list[msgspec.Raw]
+
+
+class PresenceMember(msgspec.Struct, frozen=True):
+    client_id: str = msgspec.field(name="clientId")
+    connections: int
+
+
+class Presence(Answer, tag="presence", frozen=True, kw_only=True):
+    room: str
+    members: list[PresenceMember]
+    count: int
+
+
+class PresenceEvent(Answer, tag="presence_event", frozen=True, kw_only=True):
+    room: str
+    client_id: str = msgspec.field(name="clientId")
+    event: str
+    """``join`` or ``leave``."""
+
+
+class DirectMessage(Answer, tag="direct", frozen=True, kw_only=True):
+    """A private message as its two parties see it."""
+
+    client_id: str = msgspec.field(name="clientId")
+    to: str
+    text: str = msgspec.field(name="Message")
+    ts_unix_ms: int = msgspec.field(name="ts")
+
+
+class ErrorAnswer(Answer, tag="error", frozen=True, kw_only=True):
+    code: str
+    detail: str
+
+
+class Reconnect(Answer, tag="reconnect", frozen=True, kw_only=True):
+    after_ms: int
+    reason: str
+
+
+ServerSays = (
+    Welcome | Ack | Joined | Left | History | Presence | PresenceEvent | DirectMessage | ErrorAnswer | Reconnect
+)
+
+
+class PlainDirect(msgspec.Struct, frozen=True):
+    """A private message in the plain dialect, which has no word for `to`."""
+
+    client_id: str = msgspec.field(name="clientId")
+    text: str = msgspec.field(name="Message")
+    ts_unix_ms: int = msgspec.field(name="ts")
