@@ -155,7 +155,7 @@ def ending_of(work: Callable[[], int]) -> int:
 def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     provenance = Provenance()
     environment = Environment(environ)
-    app = _app(Commands(provenance), environment, provenance, colour="NO_COLOR" not in environ)
+    app = _app(Commands(provenance), environment, provenance, colour=not environ.get("NO_COLOR"))
     try:
         command, bound, _ = app.parse_args(argv, exit_on_error=False, print_error=False)
     except CycloptsError as error:
