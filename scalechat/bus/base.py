@@ -8,13 +8,14 @@ nothing about this one.
 the broker. When it raises or is cancelled, the message may or may not have been kept; publishing again with the same
 client and id is safe.
 
-**Once.** A (client, id) pair already in the room's dedupe window gets its first receipt again and is delivered to nobody.
+**Once.** A (client, id) pair already in the room's dedupe window gets its first receipt again and is delivered to
+nobody.
 
 **Delivery.** `run` gives every event of the followed rooms to one plain function, in order, never twice, and never
 concurrently. From the position that `follow` returns on, no publication of that room is missing until `unfollow`.
 
-**Cancellation.** Every coroutine may be cancelled at every await and leaves the bus usable. A call that needs no I/O may
-return without a checkpoint.
+**Cancellation.** Every coroutine may be cancelled at every await and leaves the bus usable. A call that needs no I/O
+may return without a checkpoint.
 """
 
 from __future__ import annotations

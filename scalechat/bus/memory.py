@@ -19,7 +19,8 @@ from scalechat.bus.base import Deliver, DirectDelivery, Event, Page, PresenceCha
 from scalechat.wire.messages import Publication
 
 DEDUPE_IDS: Final = 1000
-"""Ids remembered per room. At the default message rate a retry within seconds always falls inside; 1,000 ids cost 100 kB."""
+"""Ids remembered per room. At the default message rate a retry within seconds always falls inside; 1,000 ids cost 100
+kB."""
 LOG_BYTES: Final = 64 * 2**20
 """All logs together: a client can write to as many rooms as it likes, the process must stay small."""
 IDLE_ROOMS: Final = 10_000

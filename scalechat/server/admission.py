@@ -176,7 +176,8 @@ class Admission:
         return Admit(dialect, client_id, room, since, history, watch, allowed_rooms, expires)
 
     def _origin_allowed(self, headers: Mapping[str, str]) -> bool:
-        """Same origin, loopback and those listed; a program that is no browser sends none and is not the danger here."""
+        """Same origin, loopback and those listed; a program that is no browser sends none and is not the danger
+        here."""
         origin = headers.get("origin")
         if origin is None or origin in self._origins:
             return True

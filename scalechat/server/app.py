@@ -4,9 +4,9 @@
     └ connections   one child per client, WebSocket or HTTP             deadline = now + drain_s
       └ accept        the listener                                      cancelled first
 
-Going away: stop accepting; acknowledge nothing more; let the sweeper offer every acknowledged message; tell each client
-when to come back, spread over time, and close; wait for the connections until the deadline; close the services. A second
-signal skips the waiting.
+Going away: stop accepting; acknowledge nothing more; let the sweeper offer every acknowledged message; tell each
+client when to come back, spread over time, and close; wait for the connections until the deadline; close the services.
+A second signal skips the waiting.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ async def serve(config: ServeConfig, *, task_status: trio.TaskStatus[Bound] = tr
 
     Reports the bound address by `task_status` once everything that may fail has succeeded.
 
-    Resource handling: owns the port, the process's logging and its two signals while it runs. Cancelling it closes every
-    connection at once, without a drain.
+    Resource handling: owns the port, the process's logging and its two signals while it runs. Cancelling it closes
+    every connection at once, without a drain.
 
     Error handling: raises `OperationalError` when the port cannot be had. No peer's doing raises.
     """

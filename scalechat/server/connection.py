@@ -1,8 +1,8 @@
 """One client's life: handshake, greeting, conversation, goodbye.
 
-trio-websocket's reader task reads; what it or our own lane finds goes to the `Conversation`. Ending is one plain step: the
-Close frame takes its place behind what is queued and nothing follows it, so a client never sees a hole and then more
-messages. A peer that does not take its Close frame is cut after `GOODBYE_S`.
+trio-websocket's reader task reads; what it or our own lane finds goes to the `Conversation`. Ending is one plain step:
+the Close frame takes its place behind what is queued and nothing follows it, so a client never sees a hole and then
+more messages. A peer that does not take its Close frame is cut after `GOODBYE_S`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from scalechat.wire.session import Dialect, Session
 GOODBYE_S = 2.0
 """How long a peer may take over its Close frame and its end of the connection, before it is cut."""
 _SAID_BY_US_ALONE = (closing.PROTOCOL_ERROR, closing.BAD_UTF8)
-"""Violations for which trio-websocket drops the connection without a word; RFC 6455 section 7.1.7 wants a Close frame."""
+"""Violations for which trio-websocket drops the connection without a word; RFC 6455 section 7.1.7 wants a Close
+frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +273,8 @@ class _Connection:
             await self._outbox.wait_written()
 
     async def _linger(self) -> None:
-        """Wait for the peer's end: closing with unread bytes would send RST, which destroys our Close frame in flight."""
+        """Wait for the peer's end: closing with unread bytes would send RST, which destroys our Close frame in
+        flight."""
         stream = self._arrival.stream
         with trio.move_on_after(GOODBYE_S):
             try:

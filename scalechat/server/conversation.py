@@ -1,6 +1,7 @@
 """What one client asks, done: the effects that `wire.session` decides, carried out against hub and bus.
 
-Messages of one client are handled one after the other, in the order of its frames, so its publications keep their order.
+Messages of one client are handled one after the other, in the order of its frames, so its publications keep their
+order.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """From a room's pending publications to every member's outbox: the strategies and the sweeper that drives them.
 
 Theory of operation: publishing appends to `Room.pending` and wakes the sweeper. On its next pass the sweeper takes
-everything pending in a room and serves each member. Nothing is delayed on purpose: an idle server sends a message on the
-next scheduler pass. While one sweep runs the next batch grows, so with `Coalesced` the cost per delivery falls as load
-rises. A sweep yields every millisecond or so of work; members who join meanwhile are not in its list and have the
+everything pending in a room and serves each member. Nothing is delayed on purpose: an idle server sends a message on
+the next scheduler pass. While one sweep runs the next batch grows, so with `Coalesced` the cost per delivery falls as
+load rises. A sweep yields every millisecond or so of work; members who join meanwhile are not in its list and have the
 messages in their replay, members who leave are skipped.
 
 The three strategies exist side by side because showing the difference is part of the product.
@@ -26,8 +26,8 @@ from scalechat.wire.frames import text_frame
 
 BATCH_FRAMES = 128
 BATCH_BYTES = 128 * 1024
-"""One buffer for a member, at most (or one message, if that is larger): an eighth of the default queue limits, so that a
-member who keeps up is never over them by one sweep alone."""
+"""One buffer for a member, at most (or one message, if that is larger): an eighth of the default queue limits, so that
+a member who keeps up is never over them by one sweep alone."""
 MEMBERS_PER_SLICE = 128
 """Members served between two looks at the clock; 128 writes take about 0.5 ms, so loop lag stays well under 5 ms."""
 

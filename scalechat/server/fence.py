@@ -1,7 +1,8 @@
 """The fence around each connection: no peer can end the process.
 
-An exception in trio-websocket's reader task, or in hypercorn's, would otherwise reach the nursery that accepts, and take
-every other connection with it. Inside the fence it is counted, logged and ends that one connection. Cancellation passes.
+An exception in trio-websocket's reader task, or in hypercorn's, would otherwise reach the nursery that accepts, and
+take every other connection with it. Inside the fence it is counted, logged and ends that one connection. Cancellation
+passes.
 """
 
 from __future__ import annotations

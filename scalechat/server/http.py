@@ -1,8 +1,8 @@
 """The ASGI app behind everything on the port that is not a WebSocket: page, metrics, health, API.
 
 FastAPI, because its typed handlers are the OpenAPI document. Every handler is a coroutine, so none leaves the Trio
-thread. Read-only pages (`/metrics`, `/stats`, `/docs`, `/openapi.json`) are open on loopback, or when allowed explicitly,
-or to whoever has the API key; the API itself always needs the key.
+thread. Read-only pages (`/metrics`, `/stats`, `/docs`, `/openapi.json`) are open on loopback, or when allowed
+explicitly, or to whoever has the API key; the API itself always needs the key.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One HTTP connection, served by hypercorn's Trio worker over a stream that the listener accepted.
 
 hypercorn's `serve()` wants to accept by itself; handing it a stream goes through its `TCPServer`, which is not
-documented: the version is pinned and ``tests/server/test_http_service.py`` guards it. hypercorn shields its sends without
-a deadline, so our stream brings one: a peer that stops reading cannot hold up a shutdown.
+documented: the version is pinned and ``tests/server/test_http_service.py`` guards it. hypercorn shields its sends
+without a deadline, so our stream brings one: a peer that stops reading cannot hold up a shutdown.
 """
 
 from __future__ import annotations

@@ -54,8 +54,9 @@ def bind(host: str, port: int) -> list[socket.socket]:
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if port == 0 and len(sockets) > 1:  # One free port for all addresses.
-                address = (address[0], sockets[0].getsockname()[1], *address[2:])
-            sock.bind(address)
+                sock.bind((address[0], sockets[0].getsockname()[1], *address[2:]))
+            else:
+                sock.bind(address)
             sock.listen(BACKLOG)
             sock.setblocking(False)
     except BaseException:

@@ -1,7 +1,7 @@
 """Structured logs on stderr: JSON lines, or colours for a person at a terminal.
 
-What may be logged: events, counts, addresses, names of connections' endings. Never message bodies, never tokens; request
-targets are not logged at all, because tokens travel in them.
+What may be logged: events, counts, addresses, names of connections' endings. Never message bodies, never tokens;
+request targets are not logged at all, because tokens travel in them.
 """
 
 from __future__ import annotations

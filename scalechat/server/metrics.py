@@ -1,8 +1,9 @@
 """Every metric, defined once, in a registry of its own.
 
-Hot paths add to plain integers (`Counters`, `Backlog`); the collector reads a snapshot of them when somebody scrapes. The
-histograms are prometheus-client's own, observed once a sweep, a probe or a collection, never once a delivery. No label
-has values that users choose, and every label value exists from the start, so that a rate over it is 0 and not absent.
+Hot paths add to plain integers (`Counters`, `Backlog`); the collector reads a snapshot of them when somebody scrapes.
+The histograms are prometheus-client's own, observed once a sweep, a probe or a collection, never once a delivery. No
+label has values that users choose, and every label value exists from the start, so that a rate over it is 0 and not
+absent.
 """
 
 from __future__ import annotations

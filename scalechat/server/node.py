@@ -1,7 +1,7 @@
 """The parts of one node, built and connected: who is passed to whom, readable top to bottom.
 
-No part looks another one up. Where two need each other (the room wakes the sweeper, the sweeper serves rooms) one of them
-gets a plain function.
+No part looks another one up. Where two need each other (the room wakes the sweeper, the sweeper serves rooms) one of
+them gets a plain function.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Node:
             STRATEGIES[config.fanout](),
             counters=counters,
             evict=evictor.queue_full,
-            observe=lambda seconds: self._metrics.fanout_duration_s.observe(seconds),
+            observe=self._observe_sweep,
         )
         self.hub = Hub(
             self.bus,
@@ -147,6 +147,9 @@ class Node:
             if slot % 100 == 99:
                 await trio.lowlevel.checkpoint()
         await self._http.drain()
+
+    def _observe_sweep(self, seconds: float) -> None:
+        self._metrics.fanout_duration_s.observe(seconds)
 
     def observe_collection(self, generation: int, seconds: float) -> None:
         """Note one garbage collection."""

@@ -1,10 +1,10 @@
 """One client's way out: a direct write when the socket takes it, else a bounded memory channel and its writer.
 
-Theory of operation: every byte for a client passes `Outbox.offer`, which never blocks. While nothing waits, the bytes go
-straight to the socket, and that is all that ever happens to a client that keeps up. What the socket does not take goes
-into a bounded Trio memory channel, and a writer task, started on demand, sends it and ends when the channel is empty.
-While the writer lives nothing is written past it, so the bytes of two frames never interleave. An idle client owns
-neither channel nor task.
+Theory of operation: every byte for a client passes `Outbox.offer`, which never blocks. While nothing waits, the bytes
+go straight to the socket, and that is all that ever happens to a client that keeps up. What the socket does not take
+goes into a bounded Trio memory channel, and a writer task, started on demand, sends it and ends when the channel is
+empty. While the writer lives nothing is written past it, so the bytes of two frames never interleave. An idle client
+owns neither channel nor task.
 
 `offer` returns an `Outcome` instead of raising: what is to happen to a slow client is its caller's decision.
 """
@@ -63,8 +63,8 @@ class _Item:
 class Outbox:
     """See the module's docstring. One writer at a time: nobody else may write to `stream`.
 
-    A write that failed or was cancelled may have left half a frame on the wire; from then on the outbox is `closed`, and
-    the only right thing to do with the connection is to close it by force.
+    A write that failed or was cancelled may have left half a frame on the wire; from then on the outbox is `closed`,
+    and the only right thing to do with the connection is to close it by force.
     """
 
     __slots__ = (

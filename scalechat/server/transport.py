@@ -23,7 +23,8 @@ from scalechat.wire.frames import WholeFrames, is_close_frame
 RECEIVE_BYTES = 16 * 1024
 """One read: a burst of some 60 messages of 256 bytes. trio-websocket's own 4 KiB costs large messages four reads."""
 MAX_PASSED_FRAMES_PER_S = 1000
-"""Control frames and fragments a second the library is given from one client: each costs it 50 µs, its bytes almost none."""
+"""Control frames and fragments a second the library is given from one client: each costs it 50 µs, its bytes almost
+none."""
 
 OnTexts = Callable[[list[bytes]], Awaitable[None]]
 

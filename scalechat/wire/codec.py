@@ -1,7 +1,8 @@
 """Text ⇄ message. `BadMessage` is a peer's fault, `EncodeError` is ours.
 
 msgspec does the JSON: it refuses lone surrogates, which the standard library would let in and which would then break
-the encoding of a broadcast in its *sender's* path. Nesting too deep for it raises RecursionError: a bad message as well.
+the encoding of a broadcast in its *sender's* path. Nesting too deep for it raises RecursionError: a bad message as
+well.
 """
 
 from __future__ import annotations

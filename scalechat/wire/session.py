@@ -245,7 +245,7 @@ _Rule = Callable[[Session, Command], Effect]
 _C = TypeVar("_C", bound=Command)
 
 
-def _on(kind: type[_C], rule: Callable[[Session, _C], Effect]) -> tuple[type[_C], _Rule]:
+def _on(kind: type[_C], rule: Callable[[Session, _C], Effect]) -> tuple[type[object], _Rule]:
     def apply(session: Session, command: Command) -> Effect:
         assert isinstance(command, kind)
         return rule(session, command)
@@ -253,7 +253,7 @@ def _on(kind: type[_C], rule: Callable[[Session, _C], Effect]) -> tuple[type[_C]
     return kind, apply
 
 
-_RULES: Final[dict[Phase, dict[type[Command], _Rule]]] = {
+_RULES: Final[dict[Phase, dict[type[object], _Rule]]] = {
     Phase.ANONYMOUS: dict([_on(Publish, Session._name_and_publish)]),
     Phase.SPEAKING: dict(
         [
