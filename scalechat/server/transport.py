@@ -83,7 +83,7 @@ class Transport(trio.abc.Stream):
         if self._lane_open is not None:
             self._lane_open.set()
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:  # noqa: ARG002 (the interface has it)
         """The next bytes that are the library's business, b"" at the end; `max_bytes` is not looked at.
 
         Raises `FrameFlood` and what the underlying stream raises. Cancellation loses at most messages of a connection
