@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import socket
 import subprocess
 import sys
 import tomllib
@@ -10,13 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalechat import __version__
 from scalechat.cli import BROKEN_PIPE, INTERRUPTED, ending_of, main
 from scalechat.config import OperationalError, ScaleChatError, UsageError
-from tests.conftest import clean_environ
+from tests.conftest import ServeProcess, clean_environ
 
 COMMANDS = ["serve", "chat", "load", "report", "demo"]
 Capture = pytest.CaptureFixture[str]
@@ -135,6 +136,7 @@ def test_print_config_shows_no_secret(capsys: Capture) -> None:
     assert tomllib.loads(text).keys().isdisjoint({"api_key", "token_secret"})
 
 
+@settings(max_examples=30)  # each is two whole command lines, 30 ms apiece
 @given(
     msg_size=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(str.strip),
     slo=st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1), max_size=3),
@@ -391,6 +393,25 @@ def test_a_refused_process_ends_with_two_and_starts_nothing() -> None:
     done = scalechat("serve", SCALECHAT_PORT="http")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "scalechat: error: SCALECHAT_PORT=http is not a whole number\n"
+
+
+def test_a_port_that_is_taken_is_one_line() -> None:
+    """What the surroundings refuse reads like what the command line refuses; the code tells them apart."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = scalechat("serve", "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 1
+    assert done.stderr.startswith("scalechat: error: ")
+    assert "--port" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_server_told_to_end_ends_with_zero(serve_process: ServeProcess) -> None:
+    """The whole way: flags reach the server, its log is JSON, SIGTERM is a good ending."""
+    server = serve_process("--history", "7", env={"SCALECHAT_LOG_LEVEL": "info"})
+    assert server.stop() == 0
+    events = [line.get("event") for line in server.log()]
+    assert events[0] == "listening"
+    assert None not in events, "nothing but JSON lines with an event"
 
 
 def test_output_that_nobody_reads_is_no_failure() -> None:
