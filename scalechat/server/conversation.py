@@ -152,7 +152,7 @@ class Conversation:
         except BusError as busy:
             if self._session.dialect is Dialect.V1:
                 self._say(ErrorAnswer(code="busy", detail=str(busy), id=getattr(effect, "id", None)))
-            else:
+            elif not self._hub.draining:  # Then its Close frame is on the way already.
                 self._member.end(closing.INTERNAL, str(busy))
 
     async def _publish(self, effect: PublishIn) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import trio
 
-from scalechat.bus.base import Bus, DirectDelivery, Event, Page, PresenceChange, Receipt
+from scalechat.bus.base import Bus, BusError, DirectDelivery, Event, Page, PresenceChange, Receipt
 from scalechat.server.member import Member
 from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Outcome
@@ -49,6 +49,7 @@ class Hub:
         self.rooms: dict[str, Room] = {}
         self.members: dict[str, Member] = {}
         """By session id."""
+        self.draining = False
 
     # --- connections ------------------------------------------------------------------------------------------------
 
@@ -135,7 +136,9 @@ class Hub:
         return room
 
     async def publish(self, room: str, client_id: str, text: str, id: str | None = None) -> Receipt:
-        """Give a message its place. Raises `BusError`."""
+        """Give a message its place. Raises `BusError`, always so once this node is draining."""
+        if self.draining:
+            raise BusError("the server is draining")
         receipt = await self._bus.publish(room, client_id, text, id)
         self._counters.publications += not receipt.duplicate
         return receipt

@@ -23,7 +23,8 @@ from scalechat.server.eviction import Evictor
 from scalechat.server.fanout import STRATEGIES, Sweeper
 from scalechat.server.figures import Figures
 from scalechat.server.heartbeat import Heartbeat
-from scalechat.server.http import Access, Stats, build_app
+from scalechat.server.http import Stats, build_app
+from scalechat.server.http_access import Access
 from scalechat.server.http_service import HttpService
 from scalechat.server.hub import Hub
 from scalechat.server.listener import MAX_HEAD_BYTES, Listener
@@ -134,10 +135,8 @@ class Node:
 
     async def drain(self) -> None:
         """Acknowledge nothing more, offer everything acknowledged, then tell every client when to come back."""
-        self.admission.draining = True
+        self.admission.draining = self.hub.draining = True
         members = list(self.hub.members.values())
-        for member in members:
-            member.session.drain()
         await self.sweeper.wait_idle()
         log.info("draining", connections=len(members), drain_s=self._config.drain_s)
         random.shuffle(members)

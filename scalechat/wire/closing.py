@@ -1,7 +1,7 @@
 """Every way a connection ends: its number, what is said, whether a client should come back, and its metric label.
 
-RFC 6455 section 7.4 assigns 1000 to 1015; 4000 to 4999 are ours. 1005 and 1006 never travel: they name an end without a Close
-frame's code and an end without a Close frame.
+RFC 6455 section 7.4 assigns 1000 to 1015; 4000 to 4999 are ours. 1005 and 1006 never travel: they name an end without
+a Close frame's code and an end without a Close frame.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ the client was wrong lately; it never performs anything, so every rule is tested
 
     ANONYMOUS   plain client that has not said its name yet; its first message names it
     SPEAKING    the speaker is known and does not change any more
-    DRAINING    the server asked the client to come back later: nothing new is accepted, so nothing new is acknowledged
 """
 
 from __future__ import annotations
@@ -51,7 +50,6 @@ class Dialect(enum.Enum):
 class Phase(enum.Enum):
     ANONYMOUS = enum.auto()
     SPEAKING = enum.auto()
-    DRAINING = enum.auto()
 
 
 # --- effects: what the caller is to do ------------------------------------------------------------------------------
@@ -157,10 +155,6 @@ class Session:
         """Whether this connection's token lets it into `room`."""
         return self._allowed_rooms is None or room in self._allowed_rooms
 
-    def drain(self) -> None:
-        """From now on accept nothing new."""
-        self.phase = Phase.DRAINING
-
     def receive(self, payload: bytes, now_s: float) -> Effect:
         """Decide what one text message (valid UTF-8) leads to; `now_s` from any monotonic clock."""
         try:
@@ -231,11 +225,6 @@ class Session:
         self._check_entry(command.room, command.id)
         return AnswerPresence(command.room, command.id)
 
-    def _refuse_while_draining(self, command: Publish | SendDirect | Join) -> Effect:
-        if self.dialect is Dialect.PLAIN:
-            return Nothing()  # It has no word for it; the Close frame that follows says the rest.
-        return SayError(ErrorAnswer(code="busy", detail="the server is draining", id=command.id))
-
     def _check_entry(self, room: str, id: str | None) -> None:
         if not self.may_enter(room):
             raise BadMessage("forbidden", "your token does not name that room", id)
@@ -263,13 +252,6 @@ _RULES: Final[dict[Phase, dict[type[object], _Rule]]] = {
             _on(Leave, Session._leave),
             _on(ReadHistory, Session._read_history),
             _on(ReadPresence, Session._read_presence),
-        ]
-    ),
-    Phase.DRAINING: dict(
-        [
-            _on(Publish, Session._refuse_while_draining),
-            _on(SendDirect, Session._refuse_while_draining),
-            _on(Join, Session._refuse_while_draining),
         ]
     ),
 }

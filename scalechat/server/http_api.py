@@ -1,0 +1,176 @@
+"""The HTTP API under ``/api``: typed handlers, which are also its OpenAPI description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from scalechat.bus.base import Bus
+from scalechat.server.http_access import Access
+from scalechat.server.hub import Hub
+from scalechat.server.member import Member
+from scalechat.wire.codec import MAX_HISTORY_ITEMS
+from scalechat.wire.messages import MAX_ID_CHARS, Publication, parse_name
+
+
+class ErrorBody(BaseModel):
+    code: str
+    detail: str
+
+
+class MessageIn(BaseModel):
+    """A message to publish; `id` makes a retry safe."""
+
+    client_id: str = Field(alias="clientId", description="Who says it; 1 to 64 letters, digits, -_.")
+    text: str = Field(alias="Message")
+    id: str | None = Field(default=None, min_length=1, max_length=MAX_ID_CHARS)
+
+
+class Published(BaseModel):
+    room: str
+    seq: int
+    duplicate: bool = Field(description="True when this client had published this id already: nothing was added.")
+
+
+class MessageOut(BaseModel):
+    client_id: str = Field(serialization_alias="clientId")
+    text: str = Field(serialization_alias="Message")
+    room: str
+    seq: int
+    ts: int
+    id: str | None = None
+
+
+class HistoryOut(BaseModel):
+    room: str
+    epoch: str
+    seq: int
+    messages: list[MessageOut]
+
+
+class RoomOut(BaseModel):
+    name: str
+    seq: int
+    clients: int
+
+
+class Rooms(BaseModel):
+    rooms: list[RoomOut]
+
+
+class PresenceOut(BaseModel):
+    room: str
+    members: dict[str, int] = Field(description="Connections by clientId.")
+    count: int
+
+
+class ConnectionOut(BaseModel):
+    session: str
+    client_id: str | None = Field(serialization_alias="clientId")
+    dialect: str
+    address: str
+    rooms: list[str]
+    queue_frames: int
+    queue_bytes: int
+    queue_age_s: float
+    connected_unix_s: float
+
+
+class Connections(BaseModel):
+    total: int
+    connections: list[ConnectionOut]
+
+
+RoomName = Annotated[str, Path(description="Room name: 1 to 64 letters, digits, -_.")]
+
+
+def api_router(
+    hub: Hub, bus: Bus, access: Access, kick: Callable[[Member], None], now_s: Callable[[], float]
+) -> APIRouter:
+    """The routes. `kick` ends a member's connection; `now_s` is the queues' clock."""
+    errors: dict[int | str, dict[str, type[ErrorBody]]] = {
+        status: {"model": ErrorBody} for status in (401, 403, 422, 503)
+    }
+    router = APIRouter(prefix="/api", dependencies=[Depends(access.api)], responses=errors)
+
+    @router.post("/rooms/{room}/messages", status_code=HTTPStatus.CREATED, tags=["rooms"])
+    async def publish(room: RoomName, message: MessageIn) -> Published:
+        """Publish a message; when this returns, the message has its place in the room's log."""
+        name = parse_name(room, "room")
+        receipt = await hub.publish(name, parse_name(message.client_id, "clientId"), message.text, message.id)
+        return Published(room=name, seq=receipt.seq, duplicate=receipt.duplicate)
+
+    @router.get("/rooms", tags=["rooms"])
+    async def rooms() -> Rooms:
+        """Rooms with members or messages."""
+        return Rooms(rooms=[RoomOut(name=r.name, seq=r.seq, clients=r.clients) for r in await bus.rooms()])
+
+    @router.get("/rooms/{room}/history", tags=["rooms"])
+    async def history(
+        room: RoomName,
+        before: Annotated[int | None, Query(description="Only messages below this position.")] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_HISTORY_ITEMS)] = 50,
+    ) -> HistoryOut:
+        """The newest messages, oldest first."""
+        page = await bus.history(parse_name(room, "room"), before=before, limit=limit)
+        return HistoryOut(room=room, epoch=page.epoch, seq=page.seq, messages=[_out(p) for p in page.publications])
+
+    @router.get("/rooms/{room}/presence", tags=["rooms"])
+    async def presence(room: RoomName) -> PresenceOut:
+        """Who is in the room."""
+        members = await bus.presence(parse_name(room, "room"))
+        return PresenceOut(room=room, members=members, count=len(members))
+
+    @router.get("/connections", tags=["connections"])
+    async def connections(
+        sort: Annotated[Literal["queue", "age", "connected"], Query(description="Largest first.")] = "queue",
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> Connections:
+        """Connections of this node; by default the slowest clients first."""
+        moment_s = now_s()
+        keys: dict[str, Callable[[ConnectionOut], float]] = {
+            "queue": lambda c: c.queue_bytes,
+            "age": lambda c: c.queue_age_s,
+            "connected": lambda c: -c.connected_unix_s,
+        }
+        every = [
+            ConnectionOut(
+                session=m.session_id,
+                client_id=m.client_id,
+                dialect=m.session.dialect.value,
+                address=m.address,
+                rooms=sorted(m.session.rooms),
+                queue_frames=m.outbox.frames,
+                queue_bytes=m.outbox.bytes,
+                queue_age_s=round(m.outbox.age_s(moment_s), 3),
+                connected_unix_s=m.connected_unix_s,
+            )
+            for m in hub.members.values()
+        ]
+        return Connections(total=len(every), connections=sorted(every, key=keys[sort], reverse=True)[:limit])
+
+    @router.delete("/connections/{session}", status_code=HTTPStatus.NO_CONTENT, tags=["connections"])
+    async def disconnect(session: str) -> None:
+        """End one connection with code 4005."""
+        member = hub.members.get(session)
+        if member is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "no such connection on this node")
+        kick(member)
+
+    return router
+
+
+def _out(publication: Publication) -> MessageOut:
+    return MessageOut(
+        client_id=publication.client_id,
+        text=publication.text,
+        room=publication.room,
+        seq=publication.seq,
+        ts=publication.ts_unix_ms,
+        id=publication.id,
+    )
