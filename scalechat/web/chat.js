@@ -1,0 +1,539 @@
+/**
+ * A client for Scale-Chat's `scalechat.v1` protocol, for browsers. No dependencies, no build step.
+ *
+ * ```js
+ * import { connect } from "./chat.js";
+ *
+ * const chat = connect("ws://localhost:8080/ws", { clientId: "ada" });
+ * chat.on("message", ({ room, clientId, text }) => console.log(`${room} ${clientId}: ${text}`));
+ * await chat.join("lab", { history: 20 });
+ * const { seq } = await chat.send("lab", "hello");   // resolves when the server has acknowledged
+ * ```
+ *
+ * **What it promises.** Each message of a joined room is given once, in order, through `message`, also across lost
+ * connections and server restarts; where messages were lost for good, `joined` says so (`recovered: false`). A message
+ * that was not acknowledged is sent again under the same id until it is, and appears once. Coming back is spread (full
+ * jitter), obeys the wait a server asks for, and does not happen where the close code says that it would not help.
+ *
+ * **Events** (`chat.on(name, listener)` returns a function that ends it):
+ *
+ * | name | given |
+ * |---|---|
+ * | `state` | `{state, code, reason, retryAt, attempt}`: `connecting`, `open`, `waiting` (until `retryAt`, Unix ms), `closed` (for good) |
+ * | `welcome` | `{clientId, session, limits, heartbeatMs}` |
+ * | `joined` | `{room, members, resumed, recovered, missed, caughtUp}`, before the messages that came with it |
+ * | `left` | `{room, error}`: `error` is set when the server no longer lets this client in |
+ * | `message` | a `Message`, see `resume.js` |
+ * | `gap` | `{room, missed}`: a live message skipped positions; a server that keeps its word never does this |
+ * | `direct` | `{clientId, to, text, ts, id}`, also those of this client's other connections |
+ * | `presence` | `{room, clientId, event}`: `event` is `join` (first connection) or `leave` (last one) |
+ * | `error` | a `ChatError` that belongs to no call |
+ *
+ * @module chat
+ */
+
+import { backoffMs, CLOSINGS, retryAfterMs, shouldReconnect } from "./backoff.js";
+import { Recent, RoomLog, toMessage } from "./resume.js";
+
+export const PROTOCOL = "scalechat.v1";
+
+/** Messages that may wait for an acknowledgement; one more is refused. A person never gets here, a loop does. */
+const OUTBOX_CAPACITY = 1000;
+/** A message that was on its way when so many connections broke is likely what breaks them: give it up. */
+const MAX_TRIES = 5;
+/** No welcome within this time: the attempt has failed. */
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Something was asked and nothing at all was heard for so long: the connection is dead. */
+const ANSWER_TIMEOUT_MS = 10_000;
+/** How often silence is looked at. */
+const WATCH_PERIOD_MS = 2_500;
+/** A connection that lasted so long was a good one: the next loss starts again with the shortest wait. */
+const GOOD_AFTER_MS = 5_000;
+/** Wait before repeating a message that met `rate_limited` or `busy`; doubled by each repetition, with jitter. */
+const REPEAT_BASE_MS = 1_000;
+/** Until the first welcome says otherwise. */
+const DEFAULT_LIMITS = Object.freeze({ message_size_bytes: 65_536, message_rate_per_s: 100 });
+
+/** A request that failed. `code` is the server's word, or `disconnected`, `closed`, `too_large`, `outbox_full`. */
+export class ChatError extends Error {
+  /** @param {string} code @param {string} detail */
+  constructor(code, detail) {
+    super(detail);
+    this.name = "ChatError";
+    this.code = code;
+  }
+}
+
+/**
+ * An id no other message has. Works without a secure context, where `crypto.randomUUID` is missing.
+ * @returns {string}
+ */
+export function newId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * Open a connection and keep it open until `close()`.
+ *
+ * @param {string | URL} url  `ws://…/ws`
+ * @param {object} [options]
+ * @param {string} [options.clientId]  Under which name to speak; not needed with a token.
+ * @param {string} [options.token]
+ * @param {string} [options.room]  A room to join at once, with `history`; more by `join()`.
+ * @param {number} [options.history]
+ * @param {boolean} [options.presence]
+ * @param {() => number} [options.random]  Uniform in [0, 1), for the jitter.
+ * @returns {Chat}
+ */
+export function connect(url, options = {}) {
+  return new Chat(url, options);
+}
+
+/** One client. Made by `connect()`. */
+export class Chat {
+  #url;
+  #random;
+  /** @type {WebSocket | null} */
+  #socket = null;
+  #status = Object.freeze({ state: "connecting", code: null, reason: "", retryAt: null, attempt: 0 });
+  #listeners = new Map();
+  /** Rooms this client wants to be in: name → {log, options, joined, early, waiting}. */
+  #rooms = new Map();
+  /** Messages without an acknowledgement, oldest first: id → {frame, room, tries, sent, notBefore, resolve, reject}. */
+  #outbox = new Map();
+  /** Questions under way on this connection: id → {resolve, reject}. */
+  #questions = new Map();
+  #directsSeen = new Recent(1000);
+  #attempt = 0;
+  #afterMs = null;
+  #welcomedAt = null;
+  #heardAt = 0;
+  #askedAt = null;
+  #timers = { retry: null, connect: null, watch: null, repeat: null };
+  #online = () => this.reconnectNow();
+
+  /** Who this client is; null until a token's `welcome` has said. @type {string | null} */
+  clientId;
+  /** What the server allows. */
+  limits = DEFAULT_LIMITS;
+  heartbeatMs = 25_000;
+
+  /** @param {string | URL} url @param {object} options */
+  constructor(url, options) {
+    this.clientId = options.clientId ?? null;
+    this.#random = options.random ?? Math.random;
+    this.#url = new URL(url);
+    this.#url.searchParams.set("room", ""); // Rooms are joined by command: one way for the first time and the tenth.
+    if (options.clientId) this.#url.searchParams.set("clientId", options.clientId);
+    if (options.token) this.#url.searchParams.set("token", options.token);
+    globalThis.addEventListener?.("online", this.#online);
+    if (options.room) this.join(options.room, options).catch((error) => this.#emit("error", error));
+    this.#open();
+  }
+
+  /** `connecting`, `open`, `waiting` or `closed`, with what is known about it. */
+  get status() {
+    return this.#status;
+  }
+
+  /** Messages that wait for an acknowledgement. */
+  get unacknowledged() {
+    return this.#outbox.size;
+  }
+
+  /** Names of the rooms this client is in or wants to be in. */
+  get rooms() {
+    return [...this.#rooms.keys()];
+  }
+
+  /**
+   * Listen to an event.
+   * @param {string} name  See the table above.
+   * @param {(detail: any) => void} listener
+   * @returns {() => void} ends it
+   */
+  on(name, listener) {
+    if (!this.#listeners.has(name)) this.#listeners.set(name, new Set());
+    this.#listeners.get(name).add(listener);
+    return () => this.#listeners.get(name).delete(listener);
+  }
+
+  /**
+   * Join a room and stay in it across reconnects.
+   * @param {string} room
+   * @param {object} [options]
+   * @param {number} [options.history]  How many of its last messages to give first.
+   * @param {boolean} [options.presence]  Whether to be told who comes and goes.
+   * @returns {Promise<object>} the first `joined` event; rejected when the server refuses
+   */
+  join(room, { history = 0, presence = false } = {}) {
+    return new Promise((resolve, reject) => {
+      const known = this.#rooms.get(room);
+      const entry = known ?? { log: new RoomLog(room), joined: false, early: [], waiting: [], joinId: null };
+      entry.options = { history, presence };
+      entry.waiting.push({ resolve, reject });
+      this.#rooms.set(room, entry);
+      if (this.#status.state === "open") this.#sendJoin(room, entry);
+    });
+  }
+
+  /**
+   * Leave a room; its position is forgotten. Takes effect at once, also while disconnected.
+   * @param {string} room
+   */
+  leave(room) {
+    const entry = this.#rooms.get(room);
+    if (!entry) return;
+    this.#forgetRoom(room, null);
+    if (this.#status.state === "open" && entry.joined) this.#transmit({ type: "leave", room });
+  }
+
+  /**
+   * Say something in a room. While disconnected it waits, and is sent after the room has been resumed.
+   * @param {string} room
+   * @param {string} text
+   * @param {object} [options]
+   * @param {string} [options.id]  Own id, to recognise the message when it comes back; from `newId()`.
+   * @returns {Promise<{id: string, room: string, seq: number}>} the acknowledgement
+   */
+  send(room, text, { id = newId() } = {}) {
+    return this.#enqueue({ type: "message", id, room, Message: text }, room);
+  }
+
+  /**
+   * Say something to one person, on all their connections. Such messages are not kept by the server.
+   * @param {string} to
+   * @param {string} text
+   * @param {object} [options]
+   * @param {string} [options.id]
+   * @returns {Promise<{id: string}>}
+   */
+  direct(to, text, { id = newId() } = {}) {
+    return this.#enqueue({ type: "direct", id, to, Message: text }, null);
+  }
+
+  /**
+   * Read a room's log backwards.
+   * @param {string} room
+   * @param {object} [options]
+   * @param {number} [options.before]  Only messages with a lower `seq`.
+   * @param {number} [options.limit]
+   * @returns {Promise<{room: string, epoch: string, messages: import("./resume.js").Message[]}>}
+   */
+  async history(room, { before, limit = 50 } = {}) {
+    const answer = await this.#ask({ type: "history", room, before, limit });
+    const messages = answer.messages.map((raw) => toMessage(raw, answer.epoch, false));
+    return { room: answer.room, epoch: answer.epoch, messages };
+  }
+
+  /**
+   * Who is in a room.
+   * @param {string} room
+   * @returns {Promise<{room: string, members: {clientId: string, connections: number}[], count: number}>}
+   */
+  async presence(room) {
+    const { members, count } = await this.#ask({ type: "presence", room });
+    return { room, members, count };
+  }
+
+  /** Do not wait any longer: try to connect now. Does nothing unless waiting. */
+  reconnectNow() {
+    if (this.#status.state === "waiting") this.#open();
+  }
+
+  /** End for good. Whatever was not acknowledged is rejected. */
+  close() {
+    this.#end(1000, CLOSINGS[1000].reason);
+  }
+
+  // --- the life of a connection -------------------------------------------------------------------------------------
+
+  #open() {
+    clearTimeout(this.#timers.retry);
+    this.#setStatus({ state: "connecting" });
+    const socket = new WebSocket(this.#url, PROTOCOL);
+    this.#socket = socket;
+    this.#timers.connect = setTimeout(() => this.#lost(1006, "no answer"), CONNECT_TIMEOUT_MS);
+    socket.onopen = () => {
+      if (socket.protocol !== PROTOCOL) this.#end(1002, `the server does not speak ${PROTOCOL}`);
+    };
+    socket.onmessage = ({ data }) => this.#hear(data);
+    socket.onclose = ({ code, reason }) => this.#lost(code, reason);
+  }
+
+  /** The connection is gone, or is to be treated as gone: decide whether and when to come back. */
+  #lost(code, reason) {
+    const wasGood = this.#welcomedAt !== null && performance.now() - this.#welcomedAt >= GOOD_AFTER_MS;
+    this.#drop();
+    if (!shouldReconnect(code)) {
+      this.#end(code, reason);
+      return;
+    }
+    if (wasGood) this.#attempt = 0;
+    const afterMs = retryAfterMs(reason) ?? this.#afterMs;
+    this.#afterMs = null;
+    const delayMs = backoffMs(this.#attempt, { afterMs, random: this.#random });
+    this.#attempt += 1;
+    this.#setStatus({ state: "waiting", code, reason: plainReason(code, reason), retryAt: Date.now() + delayMs });
+    this.#timers.retry = setTimeout(() => this.#open(), delayMs);
+  }
+
+  #end(code, reason) {
+    if (this.#status.state === "closed") return;
+    this.#drop(code);
+    clearTimeout(this.#timers.retry);
+    globalThis.removeEventListener?.("online", this.#online);
+    const error = new ChatError("closed", plainReason(code, reason));
+    for (const entry of this.#outbox.values()) entry.reject(error);
+    for (const room of this.#rooms.values()) for (const waiting of room.waiting) waiting.reject(error);
+    this.#outbox.clear();
+    this.#rooms.clear();
+    this.#setStatus({ state: "closed", code, reason: plainReason(code, reason) });
+  }
+
+  /** Let go of the socket without waiting for its goodbye: on a dead link that would take minutes. */
+  #drop(code = 1000) {
+    for (const name of ["connect", "watch", "repeat"]) clearTimeout(this.#timers[name]);
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket) {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      if (socket.readyState <= WebSocket.OPEN) socket.close(code === 1000 ? 1000 : undefined);
+    }
+    this.#welcomedAt = null;
+    this.#askedAt = null;
+    for (const room of this.#rooms.values()) Object.assign(room, { joined: false, early: [], joinId: null });
+    for (const entry of this.#outbox.values()) entry.sent = false;
+    const questions = [...this.#questions.values()];
+    this.#questions.clear();
+    for (const { reject } of questions) reject(new ChatError("disconnected", "the connection was lost"));
+  }
+
+  /** A link that died without a goodbye (a laptop that slept, another Wi-Fi) is silent: ask, and give up without answer. */
+  #watch() {
+    this.#timers.watch = setTimeout(() => this.#watch(), WATCH_PERIOD_MS);
+    const now = performance.now();
+    if (this.#askedAt !== null && now - Math.max(this.#askedAt, this.#heardAt) >= ANSWER_TIMEOUT_MS) {
+      this.#lost(1006, "no answer");
+    } else if (this.#askedAt === null && now - this.#heardAt >= this.heartbeatMs) {
+      const [room] = this.#rooms.keys();
+      if (room !== undefined) this.history(room, { limit: 1 }).catch(() => {}); // Any answer will do, also an error.
+    }
+  }
+
+  #setStatus(change) {
+    this.#status = Object.freeze({ code: null, reason: "", retryAt: null, attempt: this.#attempt, ...change });
+    this.#emit("state", this.#status);
+  }
+
+  // --- what is said -------------------------------------------------------------------------------------------------
+
+  #transmit(frame) {
+    if (frame.id !== undefined) this.#askedAt ??= performance.now();
+    this.#socket.send(JSON.stringify(frame));
+  }
+
+  #sendJoin(room, entry) {
+    entry.joinId = newId();
+    const since = entry.log.since ?? undefined;
+    this.#transmit({ type: "join", id: entry.joinId, room, since, ...entry.options });
+  }
+
+  #ask(frame) {
+    return new Promise((resolve, reject) => {
+      if (this.#status.state !== "open") throw new ChatError("disconnected", "not connected");
+      const id = newId();
+      this.#questions.set(id, { resolve, reject });
+      this.#transmit({ ...frame, id });
+    });
+  }
+
+  #enqueue(frame, room) {
+    return new Promise((resolve, reject) => {
+      if (this.#status.state === "closed") throw new ChatError("closed", "the connection is closed");
+      if (this.#outbox.size >= OUTBOX_CAPACITY) throw new ChatError("outbox_full", "too many messages are waiting");
+      const size = frameBytes(frame);
+      const most = this.limits.message_size_bytes;
+      if (size > most) throw new ChatError("too_large", `${size} bytes; the server takes ${most}`);
+      this.#outbox.set(frame.id, { frame, room, tries: 0, sent: false, notBefore: 0, resolve, reject });
+      this.#flush();
+    });
+  }
+
+  /** Send what waits, in order: direct messages once connected, others once their room has been joined or resumed. */
+  #flush() {
+    if (this.#status.state !== "open") return;
+    const now = performance.now();
+    let next = Infinity;
+    for (const [id, entry] of this.#outbox) {
+      if (entry.sent || (entry.room !== null && this.#rooms.has(entry.room) && !this.#rooms.get(entry.room).joined)) continue;
+      if (entry.notBefore > now) {
+        next = Math.min(next, entry.notBefore);
+        continue;
+      }
+      if (entry.tries >= MAX_TRIES) {
+        this.#outbox.delete(id);
+        entry.reject(new ChatError("undeliverable", `not acknowledged in ${MAX_TRIES} tries`));
+        continue;
+      }
+      entry.tries += 1;
+      entry.sent = true;
+      this.#transmit(entry.frame);
+    }
+    clearTimeout(this.#timers.repeat);
+    if (next < Infinity) this.#timers.repeat = setTimeout(() => this.#flush(), next - now);
+  }
+
+  // --- what is heard ------------------------------------------------------------------------------------------------
+
+  #hear(data) {
+    this.#heardAt = performance.now();
+    const frame = JSON.parse(data); // A server that sends anything else is broken: let the console say so.
+    switch (frame.type) {
+      case undefined:
+        return this.#hearMessage(frame);
+      case "welcome":
+        return this.#hearWelcome(frame);
+      case "joined":
+        return this.#hearJoined(frame);
+      case "ack":
+        return this.#settle(frame.id, (entry) => entry.resolve({ id: frame.id, room: frame.room, seq: frame.seq }));
+      case "history":
+      case "presence":
+        return this.#settle(frame.id, (question) => question.resolve(frame));
+      case "presence_event":
+        return this.#emit("presence", { room: frame.room, clientId: frame.clientId, event: frame.event });
+      case "direct":
+        return this.#hearDirect(frame);
+      case "reconnect":
+        this.#afterMs = frame.after_ms;
+        return undefined;
+      case "error":
+        return this.#hearError(frame);
+      default: // `left`, and whatever the protocol grows: nothing to do.
+        return undefined;
+    }
+  }
+
+  #hearWelcome(frame) {
+    clearTimeout(this.#timers.connect);
+    this.clientId = frame.clientId;
+    this.limits = frame.limits;
+    this.heartbeatMs = frame.heartbeat_ms;
+    this.#welcomedAt = this.#heardAt;
+    this.#setStatus({ state: "open" });
+    const { clientId, session, limits, heartbeat_ms: heartbeatMs } = frame;
+    this.#emit("welcome", { clientId, session, limits, heartbeatMs });
+    for (const [room, entry] of this.#rooms) if (entry.joinId === null) this.#sendJoin(room, entry);
+    this.#watch();
+    this.#flush();
+  }
+
+  #hearJoined(frame) {
+    const entry = this.#rooms.get(frame.room);
+    this.#answered();
+    if (!entry || (frame.id !== undefined && frame.id !== entry.joinId)) return; // Left meanwhile, or joined once more.
+    const { fresh, resumed, recovered, missed } = entry.log.joined(frame);
+    entry.joined = true;
+    const event = { room: frame.room, members: frame.members, resumed, recovered, missed, caughtUp: fresh.length };
+    this.#emit("joined", event);
+    for (const message of fresh) this.#emit("message", message);
+    for (const raw of entry.early.splice(0)) this.#hearMessage(raw);
+    for (const { resolve } of entry.waiting.splice(0)) resolve(event);
+    this.#flush();
+  }
+
+  #hearMessage(raw) {
+    const entry = this.#rooms.get(raw.room);
+    if (!entry) return; // Left meanwhile.
+    if (!entry.joined) {
+      entry.early.push(raw); // It belongs after what `joined` brings.
+      return;
+    }
+    const { message, hole } = entry.log.live(raw);
+    if (hole) this.#emit("gap", { room: raw.room, missed: hole });
+    if (message) this.#emit("message", message);
+  }
+
+  #hearDirect({ clientId, to, Message: text, ts, id = null }) {
+    if (id !== null) {
+      const key = `${clientId} ${id}`; // The sender repeats what was not acknowledged: show it once.
+      if (this.#directsSeen.has(key)) return;
+      this.#directsSeen.add(key);
+    }
+    this.#emit("direct", { clientId, to, text, ts, id });
+  }
+
+  #hearError({ code, detail, id }) {
+    const error = new ChatError(code, detail);
+    const entry = this.#outbox.get(id);
+    if (entry && (code === "rate_limited" || code === "busy")) {
+      entry.sent = false;
+      entry.notBefore = performance.now() + REPEAT_BASE_MS * 2 ** (entry.tries - 1) * (0.5 + this.#random());
+      this.#answered();
+      this.#flush();
+      return;
+    }
+    for (const [room, { joinId }] of this.#rooms) {
+      if (id === undefined || joinId !== id) continue;
+      this.#answered();
+      if (code === "busy") return; // The server is about to close; the next one is asked again.
+      this.#forgetRoom(room, error);
+      return;
+    }
+    if (!this.#settle(id, (request) => request.reject(error))) this.#emit("error", error);
+  }
+
+  /** Give the answer to whoever asked under `id`; false when nobody did. */
+  #settle(id, answer) {
+    this.#answered();
+    const requests = this.#outbox.has(id) ? this.#outbox : this.#questions;
+    const request = requests.get(id);
+    if (!request) return false;
+    requests.delete(id);
+    answer(request);
+    return true;
+  }
+
+  /** An answer came, so the link lives; whether one is still due decides if silence matters. */
+  #answered() {
+    const due = this.#questions.size > 0 || [...this.#outbox.values()].some((entry) => entry.sent);
+    this.#askedAt = due ? performance.now() : null;
+  }
+
+  #forgetRoom(room, error) {
+    const { waiting } = this.#rooms.get(room);
+    this.#rooms.delete(room);
+    for (const { reject } of waiting) reject(error ?? new ChatError("left", "left the room"));
+    for (const [id, entry] of this.#outbox) {
+      if (entry.room !== room || entry.sent) continue;
+      this.#outbox.delete(id);
+      entry.reject(error ?? new ChatError("left", "left the room"));
+    }
+    this.#emit("left", { room, error });
+  }
+
+  #emit(name, detail) {
+    for (const listener of this.#listeners.get(name) ?? []) {
+      try {
+        listener(detail);
+      } catch (error) {
+        reportError(error); // A listener's fault must not end the conversation.
+      }
+    }
+  }
+}
+
+/**
+ * How many bytes a frame has on the wire: this is what the server's limit counts.
+ * @param {object} frame
+ * @returns {number}
+ */
+export function frameBytes(frame) {
+  return new TextEncoder().encode(JSON.stringify(frame)).length;
+}
+
+/** One human line for an end: the server's own words without the machine's part, or the table's. */
+function plainReason(code, reason) {
+  return reason.replace(/; retry after \d+ ms$/, "") || (CLOSINGS[code]?.reason ?? `closed with code ${code}`);
+}
