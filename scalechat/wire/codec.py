@@ -173,5 +173,5 @@ def read_id(payload: bytes) -> str | None:
     """The request's own id, where it can be read, so that a refusal can be matched to it."""
     try:
         return _id_decoder.decode(payload).id
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
