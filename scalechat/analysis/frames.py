@@ -104,7 +104,7 @@ class RunFrames:
         if self.run.manifest is not None:
             return tuple(self.run.manifest.phases)
         ends = self.timeseries.groupby("phase")["t_s"].max().sort_values()
-        starts = [0.0, *ends.to_list()[:-1]]
+        starts = [0.0, *ends.to_list()][: len(ends)]
         return tuple(
             Phase(
                 name=str(name),

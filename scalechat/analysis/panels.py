@@ -32,9 +32,10 @@ def delay_over_time(axes: Axes, frames: RunFrames, windows: pd.DataFrame, *, slo
     """Delivery latency per second, with the objectives."""
     if slowest:
         axes.plot(windows["t_s"], windows["max"], ".", color=COLORS["faint"], ms=4.5, label="slowest")
-    # A dot as well: a window between two without a value would have no line.
-    axes.plot(windows["t_s"], windows["0.99"], ".-", ms=2, color=COLORS["main"], label="p99")
-    axes.plot(windows["t_s"], windows["0.5"], ".-", ms=2, color=COLORS["light"], label="median")
+    for column, label, color in (("0.99", "p99", COLORS["main"]), ("0.5", "median", COLORS["light"])):
+        if windows[column].notna().any():
+            # A dot as well: a window between two without a value would have no line.
+            axes.plot(windows["t_s"], windows[column], ".-", ms=2, color=color, label=label)
     latency_axis(axes)
     for _, bound, text in facts.delivery_objectives(frames):
         limit_line(axes, bound, text)
@@ -125,4 +126,6 @@ def objective_marks(axes: Axes, frames: RunFrames) -> None:
             va="center",
             fontsize=7.5,
             color=COLORS["limit"],
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0},
+            zorder=4,
         )

@@ -92,10 +92,13 @@ def connections(frames: RunFrames) -> Html:
         time.set_xlabel("time since it was due to be opened (ms)")
         if len(took_ns):
             place = np.linspace(0, len(took_ns) - 1, min(len(took_ns), 300)).round().astype(int)
-            share = 100 * (place + 1) / len(took_ns)
-            time.plot(took_ns.to_numpy()[place] / 1e6, share, color=COLORS["main"], drawstyle="steps-post")
+            took_ms = took_ns.to_numpy(np.float64)[place] / 1e6
+            end = 1.04 * took_ms[-1]
+            share = 100 * np.concatenate([[0], place + 1, [len(took_ns)]]) / len(took_ns)
+            after = np.concatenate([[0.0], took_ms, [end]])
+            time.plot(after, share, color=COLORS["main"], drawstyle="steps-post")
             time.set_ylim(0, 104)
-            time.set_xlim(left=0)
+            time.set_xlim(0, end)
         else:
             empty(time, "no connection was opened")
         return picture(figure, titles.connections(frames, took_ns))

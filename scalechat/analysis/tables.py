@@ -218,7 +218,7 @@ def _tiles(frames: RunFrames) -> str:
 
 def _missed(objective: Objective) -> str:
     seen = "" if objective.observed is None else f": it was {objective.observed:,.4g} {objective.unit}"
-    return f"missed {objective.expression}{seen}"
+    return f"{objective.expression} was missed{seen}"
 
 
 def _of(book: Ledger, key: str) -> int | None:

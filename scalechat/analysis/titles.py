@@ -7,7 +7,7 @@ import pandas as pd
 
 from . import diagnosis, facts, latency
 from .frames import RunFrames
-from .units import bytes_text, count_text, duration_text, percent_text, rate_text
+from .units import bytes_text, count_text, counted, duration_text, percent_text, rate_text
 
 __all__ = ["connections", "generator", "headline", "latency_curve", "latency_over_time", "server", "throughput"]
 
@@ -15,7 +15,7 @@ __all__ = ["connections", "generator", "headline", "latency_curve", "latency_ove
 def headline(frames: RunFrames) -> str:
     """How many clients, at what latency, limited by what."""
     buckets = facts.delivery_buckets(frames)
-    who = f"{count_text(facts.clients(frames))} clients"
+    who = counted(facts.clients(frames), "client")
     if latency.total(buckets) == 0:
         return f"{who}, but no delivery was measured; {_limited_by(frames)}"
     delivered = facts.rate(frames, "delivered_total", "delivered_per_s")
@@ -84,10 +84,11 @@ def connections(frames: RunFrames, took_ns: pd.Series[float]) -> str:
     lost = facts.sum_of_last(frames, "disconnects_total")
     evicted = facts.sum_of_last(frames, "evicted_total")
     everybody = opened == wanted
-    parts = [f"{'All ' if everybody else count_text(opened) + ' of '}{count_text(wanted)} clients connected"]
+    who = "The only client" if wanted == 1 else f"All {count_text(wanted)} clients"
+    parts = [f"{who if everybody else f'{count_text(opened)} of {count_text(wanted)} clients'} connected"]
     if len(took_ns):
-        parts.append(f"99 % of them within {duration_text(float(took_ns.quantile(0.99)))}")
-    ended = f"{count_text(lost)} lost their connection" if lost else "none lost its connection"
+        parts.append(f"99 % of the connections were open within {duration_text(float(took_ns.quantile(0.99)))}")
+    ended = f"{counted(lost, 'connection')} lost" if lost else "none was lost"
     parts.append(f"{ended} ({count_text(evicted)} as too slow)" if evicted else ended)
     return ", ".join(parts)
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["MISSING", "bytes_text", "count_text", "duration_text", "percent_text", "rate_text", "significant"]
+__all__ = [
+    "MISSING",
+    "bytes_text",
+    "count_text",
+    "counted",
+    "duration_text",
+    "percent_text",
+    "rate_text",
+    "significant",
+]
 
 MISSING = "\N{EN DASH}"
 _NBSP = "\N{NO-BREAK SPACE}"
@@ -47,6 +56,11 @@ def bytes_text(size: float) -> str:
 def count_text(count: float) -> str:
     """A whole number with thousands separators; a dash where there is no value."""
     return MISSING if math.isnan(count) else f"{count:,.0f}"
+
+
+def counted(count: float, noun: str) -> str:
+    """A count with its noun: `1 client`, `2,000 clients`."""
+    return f"{count_text(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def percent_text(ratio: float) -> str:

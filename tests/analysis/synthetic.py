@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from scalechat.load.histogram import Histogram
 from scalechat.load.results import (
     ConfigValue,
     ConnectionRow,
@@ -85,21 +87,12 @@ class Case:
         return int(self.phases[-1].end_s)
 
 
-def bucket_of(value_ns: int) -> tuple[int, int]:
-    """The edges of the log-linear bucket of a value: 64 buckets to an octave."""
-    if value_ns < 0:
-        low, high = bucket_of(-value_ns)
-        return 1 - high, 1 - low
-    shift = max(value_ns.bit_length() - 7, 0)
-    low = (value_ns >> shift) << shift
-    return low, low + (1 << shift)
-
-
 def histogram_rows(
     values_ns: Iterable[int], metric: str, second: int, phase: str, worker_id: str = "0"
 ) -> list[HistogramRow]:
     """The rows that a worker writes for the values it saw in one second."""
-    counts = Counter(bucket_of(value) for value in values_ns)
+    histogram = Histogram()
+    histogram.add(np.array(list(values_ns), dtype=np.int64))
     return [
         HistogramRow(
             t_s=float(second),
@@ -111,7 +104,7 @@ def histogram_rows(
             bucket_high_ns=high,
             count=count,
         )
-        for (low, high), count in sorted(counts.items())
+        for low, high, count in histogram.buckets()
     ]
 
 

@@ -1,0 +1,108 @@
+"""The report: one file that stands alone, made by really executing the notebook."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+import trio
+from hatchling.builders.wheel import WheelBuilder
+
+from scalechat.analysis import report
+from scalechat.analysis.report import write_report
+from scalechat.config import OperationalError
+from scalechat.load.results import RunWriter
+
+from .synthetic import Case, write_run
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOK = ROOT / "notebooks" / "analysis.ipynb"
+
+
+def test_the_report_is_one_file_that_needs_nothing(healthy_run: Path) -> None:
+    """No script, no link, no import, no remote address: it opens anywhere, for ever."""
+    path = write_report(healthy_run)
+    assert path == healthy_run / "report.html"
+    page = path.read_text()
+    assert not re.search(r"<script|<link|@import|url\((?!#)", page)
+    assert not re.findall(r'(?:src|href)="(?!#|data:)[^"]*"', page)
+    assert page.count("<figure>") == 7
+    assert page.count("<h2") == 9
+    assert len(page) < 2_000_000
+    assert "200 clients got" in page
+    # Code belongs to the notebook, not to the report.
+    assert "load_run" not in page
+
+
+def test_nothing_is_left_but_the_report(healthy_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file in the home directory, none in the temporary one, none beside the report."""
+    home, temporary = tmp_path / "home", tmp_path / "temporary"
+    for directory in (home, temporary):
+        directory.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    before = set(healthy_run.iterdir())
+    write_report(healthy_run)
+    assert set(healthy_run.iterdir()) - before == {healthy_run / "report.html"}
+    assert list(home.iterdir()) == []
+    assert list(temporary.iterdir()) == []
+
+
+async def test_a_report_can_be_written_beside_an_event_loop(tmp_path: Path) -> None:
+    """From a worker thread of a Trio program (the demo) it works, here with an unfinished run."""
+    run_dir = write_run(tmp_path, Case(finished=False, foreign=True))
+    page = await trio.to_thread.run_sync(write_report, run_dir, tmp_path / "there" / "page.html")
+    text = page.read_text()
+    assert page == tmp_path / "there" / "page.html"
+    assert "The run was not written to its end" in text
+    assert "No server metrics" in text
+
+
+def test_a_run_without_a_single_row_has_a_report(tmp_path: Path) -> None:
+    """Killed before its first second: every section says in one line that it has nothing."""
+    with RunWriter.create(tmp_path) as writer:
+        pass
+    text = write_report(writer.run_dir).read_text()
+    assert "<figure>" not in text
+    assert text.count('class="note"') > 10
+
+
+def test_what_the_user_can_cause_is_said_in_one_line(
+    healthy_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No run, a broken table, a path that cannot be written, a missing extra: one line each."""
+    with pytest.raises(OperationalError, match="no run in"):
+        write_report(tmp_path / "nowhere")
+    with pytest.raises(OperationalError, match="cannot write the report to"):
+        write_report(healthy_run, healthy_run / "run.json" / "report.html")
+    table = healthy_run / "timeseries.csv"
+    table.write_text(table.read_text().replace("steady,200", "steady,many", 1))
+    with pytest.raises(OperationalError, match=r"^cannot read .*timeseries\.csv: [^\n]*$"):
+        write_report(healthy_run)
+    monkeypatch.setattr(report, "_NEEDED", ("pandas", "scalechat_never_installed"))
+    with pytest.raises(OperationalError, match=r"pip install 'scalechat\[analysis\]'"):
+        write_report(healthy_run)
+
+
+def test_the_notebook_is_stored_without_outputs() -> None:
+    """No output, no execution count, and one cell that takes the parameters."""
+    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+    assert sum("parameters" in cell["metadata"].get("tags", []) for cell in cells) == 1
+    # Thin: what it does is in scalechat.analysis, where it is typed and tested.
+    assert sum(len(cell["source"]) for cell in code) < 30
+
+
+def test_an_installed_package_has_all_that_the_report_needs() -> None:
+    """The wheel carries the notebook to where the report looks first, the template and the schemas."""
+    packed = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
+    assert {
+        "scalechat/analysis/notebooks/analysis.ipynb",
+        "scalechat/analysis/template/report/index.html.j2",
+        "scalechat/analysis/template/report/style.css",
+        "scalechat/load/schemas/run.schema.json",
+    } <= packed
