@@ -1,0 +1,313 @@
+"""Every published message from its sending until its last delivery: the rows of ``broadcasts.csv``.
+
+Messages under way are columns of plain arrays, row after row; deliveries come as (row, latency) arrays and are
+grouped by sorting, so a message costs the same whether ten or ten thousand members receive it. A message that is
+complete leaves the table after a moment's grace for duplicates. One that is not complete within `WINDOW_NS` becomes a
+*straggler*: kept, with its sums, until it is complete or the run ends, so that memory grows with what is lost, not
+with the length of the run.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scalechat.load.histogram import Ints
+
+WINDOW_NS: Final = 10_000_000_000
+"""Deliveries later than this still count in full; only the median of their message no longer moves."""
+GRACE_NS: Final = 1_000_000_000
+"""A complete message stays so long after it was intended, so that its duplicates and its ack find it."""
+_LATENCY_BITS: Final = 42
+_MAX_LATENCY: Final = (1 << _LATENCY_BITS) - 1  # 73 minutes, in ns: 21 bits are left for rows, see `settle`.
+_MAX_ROWS: Final = 1 << 20
+_REJECTED: Final = -1  # stands in the column of ack times
+
+
+@dataclass(slots=True)
+class Broadcast:
+    """One published message and what became of it. Latencies count from the intended time; times are of the clock."""
+
+    publisher: int
+    number: int
+    room: int
+    phase: int
+    size_bytes: int
+    expected: int
+    intended_ns: int
+    sent_ns: int
+    acked_ns: int | None
+    room_seq: int | None
+    delivered: int = 0
+    duplicated: int = 0
+    first_ns: int | None = None
+    last_ns: int | None = None
+    sum_ns: int = 0
+    p50_ns: int | None = None
+
+    @property
+    def missing(self) -> int:
+        """Members it has not reached."""
+        return max(0, self.expected - self.delivered)
+
+    def late(self, latency_ns: int) -> None:
+        """One more delivery, after the window."""
+        self.delivered += 1
+        self.sum_ns += latency_ns
+        self.first_ns = latency_ns if self.first_ns is None else min(self.first_ns, latency_ns)
+        self.last_ns = latency_ns if self.last_ns is None else max(self.last_ns, latency_ns)
+
+
+class Broadcasts:
+    """The messages under way in this process. A row number is valid for ever and never used twice."""
+
+    __slots__ = (
+        "_acked",
+        "_acknowledged",
+        "_base",
+        "_carried",
+        "_columns",
+        "_completed",
+        "_delivered",
+        "_duplicated",
+        "_expected",
+        "_intended",
+        "_number",
+        "_phase",
+        "_publisher",
+        "_room",
+        "_room_seq",
+        "_rows",
+        "_sent",
+        "_size",
+        "_stats",
+        "_stragglers",
+    )
+
+    def __init__(self, *, acknowledged: bool) -> None:
+        """`acknowledged`: the server acknowledges, and a message without its ack is not complete."""
+        self._acknowledged = acknowledged
+        self._base = 0
+        """Row number of the first entry of the columns."""
+        self._publisher, self._number, self._room, self._phase = array("q"), array("q"), array("q"), array("q")
+        self._size, self._expected, self._delivered, self._duplicated = array("q"), array("q"), array("q"), array("q")
+        self._intended, self._sent, self._acked, self._room_seq = array("q"), array("q"), array("q"), array("q")
+        self._columns = (
+            *(self._publisher, self._number, self._room, self._phase),
+            *(self._size, self._expected, self._delivered, self._duplicated),
+            *(self._intended, self._sent, self._acked, self._room_seq),
+        )
+        self._rows: dict[tuple[int, int], int] = {}
+        self._stragglers: dict[int, Broadcast] = {}
+        self._completed: list[int] = []
+        """Rows of stragglers that have become complete."""
+        self._carried: tuple[Ints, Ints] = (np.empty(0, np.int64), np.empty(0, np.int64))
+        """(row, latency) of each delivery of the messages in the columns that are not complete."""
+        self._stats: dict[int, tuple[int, int, int, int]] = {}
+        """Row → (first, last, sum, p50) of the messages in the columns that reached somebody."""
+
+    def __len__(self) -> int:
+        return len(self._intended) + len(self._stragglers)
+
+    def publish(
+        self,
+        publisher: int,
+        number: int,
+        *,
+        room: int,
+        phase: int,
+        size_bytes: int,
+        expected: int,
+        intended_ns: int,
+        sent_ns: int,
+    ) -> None:
+        """A message is on its way."""
+        self._rows[publisher, number] = self._base + len(self._intended)
+        self._publisher.append(publisher)
+        self._number.append(number)
+        self._room.append(room)
+        self._phase.append(phase)
+        self._size.append(size_bytes)
+        self._expected.append(expected)
+        self._delivered.append(0)
+        self._duplicated.append(0)
+        self._intended.append(intended_ns)
+        self._sent.append(sent_ns)
+        self._acked.append(0)
+        self._room_seq.append(0)
+
+    def row_of(self, publisher: int, number: int) -> int | None:
+        """The row of a message; None when it is complete and gone, or never was."""
+        return self._rows.get((publisher, number))
+
+    def acknowledge(self, publisher: int, number: int, *, at_ns: int, room_seq: int | None) -> tuple[int, int] | None:
+        """The server has taken the message: (when it was sent, its phase). None for one that waits for no ack."""
+        row = self._rows.get((publisher, number))
+        if row is None:
+            return None
+        if row < self._base:
+            message = self._stragglers[row]
+            if message.acked_ns is not None:
+                return None
+            message.acked_ns, message.room_seq = at_ns, room_seq
+            return message.sent_ns, message.phase
+        at = row - self._base
+        if self._acked[at]:
+            return None
+        self._acked[at] = at_ns
+        self._room_seq[at] = room_seq or 0
+        return self._sent[at], self._phase[at]
+
+    def reject(self, publisher: int, number: int) -> int:
+        """The server refused the message: nobody will get it. Returns how many deliveries are expected no more."""
+        row = self._rows.get((publisher, number))
+        if row is None:
+            return 0
+        if row >= self._base:
+            expected, self._expected[row - self._base] = self._expected[row - self._base], 0
+            self._acked[row - self._base] = _REJECTED
+        else:
+            expected, self._stragglers[row].expected = self._stragglers[row].expected, 0
+            self._completed.append(row)
+        return expected
+
+    def duplicate(self, publisher: int, number: int) -> None:
+        """Somebody got the message again. Duplicates of messages long complete are counted in the ledger alone."""
+        row = self._rows.get((publisher, number))
+        if row is None:
+            return
+        if row >= self._base:
+            self._duplicated[row - self._base] += 1
+        else:
+            self._stragglers[row].duplicated += 1
+
+    def knows(self, rows: Ints) -> npt.NDArray[np.bool_]:
+        """Which of the rows are still under account."""
+        known = rows >= self._base
+        for at in np.flatnonzero(~known).tolist():
+            known[at] = int(rows[at]) in self._stragglers
+        return known
+
+    def times_of(self, rows: Ints) -> tuple[Ints, Ints, Ints]:
+        """(intended, sent, phase) of each row."""
+        if len(rows) and int(rows.min()) < self._base:
+            intended, sent, phase = np.array([self._straggler_or_column(row) for row in rows.tolist()], np.int64).T
+            return intended, sent, phase
+        at = rows - self._base
+        return _view(self._intended)[at], _view(self._sent)[at], _view(self._phase)[at]
+
+    def settle(self, rows: Ints, latencies: Ints) -> None:
+        """First deliveries, `latencies` (ns) from the intended times."""
+        if not len(rows):
+            return
+        if int(rows.min()) < self._base:
+            fresh = rows >= self._base
+            for row, latency in zip(rows[~fresh].tolist(), latencies[~fresh].tolist(), strict=True):
+                self._stragglers[row].late(latency)
+                if not self._stragglers[row].missing:
+                    self._completed.append(row)
+            rows, latencies = rows[fresh], latencies[fresh]
+        rows = np.concatenate((self._carried[0], rows))
+        latencies = np.concatenate((self._carried[1], latencies))
+        if not len(rows):
+            return
+        # One integer sorts by message and then by latency; sorting int64 is vectorised, sorting by two keys is not.
+        keys = ((rows - self._base) << _LATENCY_BITS) | np.clip(latencies, 0, _MAX_LATENCY)
+        keys.sort()
+        at = keys >> _LATENCY_BITS
+        sorted_ns = keys & _MAX_LATENCY
+        starts = np.concatenate(([0], np.flatnonzero(np.diff(at)) + 1))
+        counts = np.diff(np.concatenate((starts, [len(at)])))
+        messages = at[starts]
+        _view(self._delivered)[messages] = counts
+        firsts, lasts = sorted_ns[starts], sorted_ns[starts + counts - 1]
+        sums = np.add.reduceat(sorted_ns, starts)
+        medians = sorted_ns[starts + (counts - 1) // 2]
+        stats = zip(firsts.tolist(), lasts.tolist(), sums.tolist(), medians.tolist(), strict=True)
+        self._stats.update(zip((messages + self._base).tolist(), stats, strict=True))
+        open_ones = np.repeat(counts < _view(self._expected)[messages], counts)
+        self._carried = (at[open_ones] + self._base, sorted_ns[open_ones])
+
+    def retire(self, now_ns: int) -> Iterator[Broadcast]:
+        """Complete messages at the head of the table, and stragglers that became complete; they leave."""
+        gone = 0
+        count = len(self._intended)
+        crowded = count - _MAX_ROWS // 2  # the oldest of a crowd go early, see `settle`
+        for at in range(count):
+            age_ns = now_ns - self._intended[at]
+            complete = self._delivered[at] >= self._expected[at] and (self._acked[at] or not self._acknowledged)
+            if age_ns < (GRACE_NS if complete else WINDOW_NS) and at >= crowded:
+                break
+            gone += 1
+            message = self._take(at)
+            if complete:
+                del self._rows[message.publisher, message.number]
+                yield message
+            else:
+                self._stragglers[self._base + at] = message
+                if not message.missing:  # only its ack did not come
+                    self._completed.append(self._base + at)
+        self._drop(gone)
+        completed, self._completed = self._completed, []
+        for row in completed:
+            message = self._stragglers.pop(row)
+            del self._rows[message.publisher, message.number]
+            yield message
+
+    def finish(self) -> Iterator[Broadcast]:
+        """Everything that is left, at the end of the run."""
+        left = [*self._stragglers.values(), *(self._take(at) for at in range(len(self._intended)))]
+        self._drop(len(self._intended))
+        self._stragglers.clear()
+        self._rows.clear()
+        yield from left
+
+    def _straggler_or_column(self, row: int) -> tuple[int, int, int]:
+        if row < self._base:
+            message = self._stragglers[row]
+            return message.intended_ns, message.sent_ns, message.phase
+        at = row - self._base
+        return self._intended[at], self._sent[at], self._phase[at]
+
+    def _take(self, at: int) -> Broadcast:
+        first, last, total, median = self._stats.get(self._base + at, (None, None, 0, None))
+        return Broadcast(
+            publisher=self._publisher[at],
+            number=self._number[at],
+            room=self._room[at],
+            phase=self._phase[at],
+            size_bytes=self._size[at],
+            expected=self._expected[at],
+            intended_ns=self._intended[at],
+            sent_ns=self._sent[at],
+            acked_ns=self._acked[at] if self._acked[at] > 0 else None,
+            room_seq=self._room_seq[at] or None,
+            delivered=self._delivered[at],
+            duplicated=self._duplicated[at],
+            first_ns=first,
+            last_ns=last,
+            sum_ns=total,
+            p50_ns=median,
+        )
+
+    def _drop(self, count: int) -> None:
+        """Remove the first `count` entries of the columns."""
+        if not count:
+            return
+        for row in range(self._base, self._base + count):
+            self._stats.pop(row, None)
+        for column in self._columns:
+            del column[:count]
+        self._base += count
+        kept = self._carried[0] >= self._base
+        self._carried = (self._carried[0][kept], self._carried[1][kept])
+
+
+def _view(column: array[int]) -> Ints:
+    """The column as numpy sees it: no copy, and the column cannot grow while the view lives."""
+    return np.frombuffer(column, dtype=np.int64)

@@ -1,0 +1,46 @@
+"""What ``python -m scalechat load`` does around a run: signals, progress on stderr, the result on stdout."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Mapping
+
+import msgspec
+import trio
+from rich.console import Console
+
+from scalechat.config import LoadConfig
+from scalechat.load.closing_words import print_summary
+from scalechat.load.progress import shown
+from scalechat.load.runner import Interruption, RunOutcome, run_load
+
+
+def load(config: LoadConfig, sources: Mapping[str, str]) -> int:
+    """Carry out a run and return its exit code; see `run_load` for what it raises."""
+    return trio.run(load_and_tell, config, sources).exit_code
+
+
+async def load_and_tell(config: LoadConfig, sources: Mapping[str, str]) -> RunOutcome:
+    """Carry out a run as a person at a terminal sees it. Ctrl-C and SIGTERM end it early, a second one at once."""
+    # It warns about events it does not know; a foreign server's oddities are counted, not printed.
+    logging.getLogger("trio-websocket").addHandler(logging.NullHandler())
+    interruption = Interruption()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_obey_signals, interruption)
+        with shown(Console(stderr=True), quiet=config.quiet) as watcher:
+            outcome = await run_load(config, sources, watcher=watcher, interruption=interruption)
+        nursery.cancel_scope.cancel()
+    if config.json:
+        document = {"run_dir": str(outcome.run_dir), **msgspec.to_builtins(outcome.summary)}
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+    else:
+        print_summary(outcome, Console())
+    return outcome
+
+
+async def _obey_signals(interruption: Interruption) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _signal in signals:
+            interruption.request()

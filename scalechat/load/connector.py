@@ -1,0 +1,187 @@
+"""Open the connections under the WebSockets: name resolution once, TLS, and as many source addresses as are needed.
+
+What can go wrong here or in the handshake after it is told apart in one place (`failure_of`), because a thousand
+clients fail for the same reason and a person wants one line about it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+import trio
+import trio_websocket
+
+from scalechat.config import OperationalError
+from scalechat.values import redact_url
+
+PER_SOURCE_ADDRESS: Final = 20_000
+"""Connections from one loopback address to one port. Linux has 28,000 ephemeral ports; some linger in TIME_WAIT."""
+
+
+_PROTOCOL_LIBRARIES: Final = frozenset(("trio_websocket", "wsproto", "h11"))
+
+Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+"""A socket address as getaddrinfo gives it; the last form is that of Pythons without IPv6."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An open connection. `sock` is the non-blocking socket under it, when nothing (TLS) lies between."""
+
+    stream: trio.abc.Stream
+    sock: socket.socket | None = None
+
+
+class Connector(Protocol):
+    """Makes connections to the target; tests make them of memory streams."""
+
+    @property
+    def host_header(self) -> str:
+        """What the handshake's Host says."""
+        ...
+
+    async def open(self, client: int) -> Link:
+        """Connect the client. Raises OSError and `ssl.SSLError`."""
+        ...
+
+
+class TcpConnector:
+    """Connections to one address of a ``ws://`` or ``wss://`` URL. Make it with `TcpConnector.resolve`."""
+
+    def __init__(self, url: str, family: int, address: Address, tls: ssl.SSLContext | None) -> None:
+        parts = urlsplit(url)
+        self._hostname = parts.hostname or ""
+        self.host_header = parts.netloc.rpartition("@")[2]
+        self._family = family
+        self._address = address
+        self._tls = tls
+
+    @classmethod
+    async def resolve(cls, url: str) -> TcpConnector:
+        """Find the target's address: the first one that takes a connection.
+
+        Raises:
+            OperationalError: the name is unknown, or nobody listens; one line that says what to do.
+        """
+        parts = urlsplit(url)
+        secure = parts.scheme == "wss"
+        port = parts.port or (443 if secure else 80)
+        hostname = parts.hostname or ""
+        try:
+            found = await trio.socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise OperationalError(f"cannot resolve {hostname!r} ({error.strerror}): check --server-url") from error
+        failure = "no address"
+        for family, _type, _protocol, _name, address in found:
+            connector = cls(url, family, address, ssl.create_default_context() if secure else None)
+            try:
+                with trio.fail_after(10):
+                    link = await connector._open_tcp(0)
+            except OSError as error:
+                failure = error.strerror or str(error)
+                continue
+            except trio.TooSlowError:
+                failure = "no answer"
+                continue
+            await trio.aclose_forcefully(link.stream)
+            return connector
+        raise OperationalError(
+            f"cannot connect to {redact_url(url)} ({failure}): is a server running there? "
+            "(python -m scalechat serve, or give --server-url)"
+        )
+
+    async def open(self, client: int) -> Link:
+        """See `Connector`."""
+        link = await self._open_tcp(client)
+        if self._tls is None:
+            return link
+        stream = trio.SSLStream(link.stream, self._tls, server_hostname=self._hostname, https_compatible=True)
+        try:
+            await stream.do_handshake()
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+        return Link(stream)
+
+    async def _open_tcp(self, client: int) -> Link:
+        # Made here and not by trio.open_tcp_stream: the poller and prompt sends need the socket itself.
+        sock = socket.socket(self._family, socket.SOCK_STREAM)
+        wrapped = trio.socket.from_stdlib_socket(sock)
+        try:
+            source = self._source(client)
+            if source is not None:
+                await wrapped.bind((source, 0))
+            await wrapped.connect(self._address)
+        except BaseException:
+            wrapped.close()
+            raise
+        return Link(trio.SocketStream(wrapped), sock)
+
+    def _source(self, client: int) -> str | None:
+        """127.0.0.2, 127.0.0.3… for clients beyond what one loopback address has ports for (Linux has them all)."""
+        if client < PER_SOURCE_ADDRESS or sys.platform != "linux" or self._family != socket.AF_INET:
+            return None
+        if not ipaddress.ip_address(str(self._address[0])).is_loopback:
+            return None
+        return str(ipaddress.ip_address("127.0.0.1") + client // PER_SOURCE_ADDRESS)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a connection did not come about: a stable kind, and a line for a person."""
+
+    kind: str
+    text: str
+
+
+class NotOffered(Exception):
+    """The server took the handshake but not the subprotocol."""
+
+
+def failure_of(error: BaseException) -> Failure | None:
+    """What to say about a failed connection; groups are looked into for their first cause. None: it is a bug of ours.
+
+    An exception raised inside a protocol library is the server's doing: those libraries raise at hostile input.
+    """
+    first = next(leaves(error))
+    match first:
+        case ConnectionRefusedError():
+            return Failure("refused", "connection refused")
+        case trio.TooSlowError():
+            return Failure("timeout", "not open in time")
+        case trio_websocket.ConnectionRejected():
+            return Failure("rejected", f"the server answered HTTP {first.status_code} instead of a WebSocket")
+        case NotOffered():
+            return Failure("rejected", "the server does not speak scalechat.v1; try --target plain")
+        case ssl.SSLError():
+            return Failure("other", f"TLS: {first.reason or first}")
+        case OSError():
+            return Failure("other", first.strerror or str(first))
+        case trio.BrokenResourceError() | trio.ClosedResourceError():
+            return Failure("other", "the connection broke")
+    if _module_of(first).partition(".")[0] in _PROTOCOL_LIBRARIES:
+        return Failure("other", f"{type(first).__name__}: {first}")
+    return None
+
+
+def _module_of(error: BaseException) -> str:
+    """Where it was raised."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions in a group, however deep; an exception that is no group, itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error

@@ -1,0 +1,128 @@
+"""What the frames of one received chunk mean, worked out once for all members that receive the same bytes.
+
+Members of a room get equal bytes, and a server that coalesces sends them equal chunks: so both a chunk and a payload
+are looked up before they are parsed (`client.transport.SharedReader` remembers chunks, this module remembers
+payloads). What is remembered never depends on who received it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from scalechat.load import payload as payloads
+from scalechat.load.dialects import Dialect, Names
+from scalechat.load.payload import Header, Unreadable
+from scalechat.load.recorder import Recorder
+from scalechat.wire.messages import BadMessage, PlainMessage, Publication, ServerSays
+
+_REMEMBERED_BYTES: Final = 4 * 1024 * 1024
+"""At 256 bytes a message 16,000 of them: what one core publishes in a second, and members are never further apart
+unless the server is stalled, when speed is not the question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message of this run, intact."""
+
+    room: int
+    slot: int
+    number: int
+    row: int | None
+    """None: every member that was to get it has it, so this can only be one too many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A message that is not as it was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phantom:
+    """A well-formed message that nobody in this run published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Something that is not ours to judge: a person's message, a frame of another protocol."""
+
+
+Other = Delivery | Damaged | Phantom | Foreign | ServerSays
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The frames of one chunk: the messages of one room, in order, and whatever else there was."""
+
+    room: int
+    deliveries: tuple[tuple[int, int], ...]
+    """(slot, number) of each."""
+    rows: array[int]
+    others: tuple[Other, ...]
+
+
+class Decoder:
+    """Payloads → `Batch`, for all connections of the process."""
+
+    __slots__ = ("_dialect", "_known", "_known_bytes", "_names", "_own_names", "_recorder")
+
+    def __init__(self, dialect: Dialect, names: Names, recorder: Recorder) -> None:
+        self._dialect = dialect
+        self._names = names
+        self._own_names = (names.prefix, names.subject or names.prefix)
+        self._recorder = recorder
+        self._known: dict[bytes, Other] = {}
+        self._known_bytes = 0
+
+    def batch(self, texts: Sequence[bytes]) -> Batch:
+        """Work out what came. Never raises: what cannot be read is part of the result."""
+        room = -1
+        deliveries: list[tuple[int, int]] = []
+        rows = array("q")
+        others: list[Other] = []
+        for text in texts:
+            frame = self._known.get(text) or self._learn(text)
+            if type(frame) is Delivery and frame.row is not None and room in (-1, frame.room):
+                room = frame.room
+                deliveries.append((frame.slot, frame.number))
+                rows.append(frame.row)
+            else:
+                others.append(frame)
+        return Batch(room, tuple(deliveries), rows, tuple(others))
+
+    def _learn(self, text: bytes) -> Other:
+        frame = self._read(text)
+        if self._known_bytes > _REMEMBERED_BYTES:
+            self._known.clear()
+            self._known_bytes = 0
+        self._known[text] = frame
+        self._known_bytes += len(text)
+        return frame
+
+    def _read(self, text: bytes) -> Other:
+        try:
+            said = self._dialect.read(text)
+        except BadMessage:
+            # A damaged frame of ours still shows our names somewhere; anything else is another protocol.
+            return Damaged() if self._names.prefix.encode() in text else Foreign()
+        if not isinstance(said, PlainMessage | Publication):
+            return said
+        match payloads.decode(said.text):
+            case Header() as header:
+                return self._delivery(header)
+            case Unreadable.DAMAGED:
+                return Damaged()
+            case Unreadable.FOREIGN:
+                return Damaged() if said.client_id.startswith(self._own_names) else Foreign()
+
+    def _delivery(self, header: Header) -> Delivery | Phantom:
+        plan = self._recorder.plan
+        publisher, number = header.publisher, header.sequence
+        if header.run != self._names.run or publisher >= plan.publishers:
+            return Phantom()
+        room, slot = plan.room_of(publisher), plan.slot_of(publisher)
+        if not 1 <= number <= self._recorder.published_by[room][slot]:
+            return Phantom()
+        return Delivery(room, slot, number, self._recorder.broadcasts.row_of(publisher, number))

@@ -1,0 +1,141 @@
+"""How a target is spoken to: the address of a room, how a message is published, what the server's frames mean.
+
+`Plain` is the two-key JSON that any broadcast server can speak; `ScaleChatV1` adds acknowledgements and positions. A
+further target is a further class here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import parse_qsl, quote, urlencode
+
+import msgspec
+
+from scalechat.config import LoadConfig
+from scalechat.wire.codec import decode_plain, decode_server_text
+from scalechat.wire.messages import SUBPROTOCOL, PlainMessage, Publication, ServerSays
+
+Publish = Callable[[bytes, int], bytes]
+"""(text of a message, the publisher's number for it) → the frame's payload."""
+
+
+class Dialect(Protocol):
+    """The language of a target."""
+
+    @property
+    def subprotocols(self) -> tuple[str, ...]:
+        """What the handshake asks for, and must get."""
+        ...
+
+    @property
+    def acknowledges(self) -> bool:
+        """Whether each message is answered, and joining too."""
+        ...
+
+    def publish(self, client_id: str, room: str, client: int) -> Publish:
+        """How the client publishes. Texts are ASCII without anything JSON escapes."""
+        ...
+
+    def read(self, payload: bytes) -> PlainMessage | Publication | ServerSays:
+        """What a frame of the server says. Raises `BadMessage`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """``{"clientId": …, "Message": …}`` both ways; a member has joined when the handshake is complete."""
+
+    subprotocols: tuple[str, ...] = ()
+    acknowledges: bool = False
+
+    def publish(self, client_id: str, room: str, client: int) -> Publish:  # noqa: ARG002 - the room is in the URL
+        """See `Dialect`."""
+        head = msgspec.json.encode({"clientId": client_id})[:-1] + b',"Message":"'
+        return lambda text, _number: head + text + b'"}'
+
+    def read(self, payload: bytes) -> PlainMessage | Publication | ServerSays:
+        """See `Dialect`."""
+        return decode_plain(payload)
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleChatV1:
+    """Messages carry an id of ours and are acknowledged; a member has joined when ``joined`` was read."""
+
+    subprotocols: tuple[str, ...] = (SUBPROTOCOL,)
+    acknowledges: bool = True
+
+    def publish(self, client_id: str, room: str, client: int) -> Publish:  # noqa: ARG002 - the connection vouches for it
+        """See `Dialect`. The client's number is in the id, because connections with one token share a clientId."""
+        head = msgspec.json.encode({"type": "message", "room": room})[:-1] + b',"Message":"'
+        middle = b'","id":"%d-' % client
+        return lambda text, number: head + text + middle + b"%d" % number + b'"}'
+
+    def read(self, payload: bytes) -> PlainMessage | Publication | ServerSays:
+        """See `Dialect`."""
+        return decode_server_text(payload)
+
+
+def number_of(message_id: str | None) -> int | None:
+    """The publisher's number in an id of ours; None for any other id."""
+    _client, _dash, number = (message_id or "").partition("-")
+    return int(number) if number.isascii() and number.isdecimal() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What clients and rooms of one run are called; two runs never meet, whatever seeds they have."""
+
+    run: int
+    """32 random bits; also in each message's header."""
+    path: str
+    token: str | None = None
+    subject: str | None = None
+    """Whom the token speaks for: then every client has this clientId."""
+
+    @classmethod
+    def of(cls, config: LoadConfig, run: int) -> Names:
+        """The names for a configuration."""
+        address = config.server_url.partition("://")[2]
+        _host, slash, path = address.partition("/")
+        return cls(run, slash + path or "/", config.token, None if config.token is None else _subject(config.token))
+
+    @property
+    def prefix(self) -> str:
+        """How each name of the run begins."""
+        return f"load-{self.run:08x}-"
+
+    def client_id(self, client: int) -> str:
+        """The client's name."""
+        return self.subject or f"{self.prefix}c{client}"
+
+    def room(self, room: int) -> str:
+        """The room's name."""
+        return f"{self.prefix}r{room}"
+
+    def resource(self, client: int, room: str) -> str:
+        """Path and query the client asks for; parameters of the configured URL stay, but for these three."""
+        path, _, query = self.path.partition("#")[0].partition("?")
+        ours = {"clientId": None if self.subject else self.client_id(client), "room": room, "token": self.token}
+        kept = [(key, value) for key, value in parse_qsl(query, keep_blank_values=True) if key not in ours]
+        given = [(key, value) for key, value in ours.items() if value is not None]
+        return f"{path}?{urlencode(kept + given, quote_via=quote)}"
+
+
+def _subject(token: str) -> str | None:
+    """The `sub` of a JWT. Not verified: that is the server's business, we only speak under the name it will expect."""
+    try:
+        body = token.split(".")[1]
+        claims = msgspec.json.decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    except (IndexError, binascii.Error, msgspec.DecodeError):
+        return None
+    return str(claims["sub"]) if isinstance(claims, dict) and "sub" in claims else None
+
+
+def dialect_of(config: LoadConfig) -> Dialect:
+    """The dialect that ``--target`` names."""
+    return Plain() if config.target == "plain" else ScaleChatV1()

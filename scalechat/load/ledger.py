@@ -1,0 +1,101 @@
+"""What one recipient must get and got: every missing, duplicated and reordered delivery, exactly, at full speed.
+
+Theory of operation. Publishers number their messages 1, 2, 3… and a recipient keeps, for each publisher of its room,
+the highest number that came. The next number in sequence is the normal case and costs one comparison. A number
+further on opens a *gap* (the stretch it leapt over); a number at or below the highest either closes part of a gap (a
+late first delivery: reordered), or was there before (duplicated), or belongs to the time before this recipient joined
+(early).
+
+Gaps are kept as stretches without a limit on their number: memory grows with what was lost, some 100 bytes a stretch,
+and never with what arrived. A limit would have to guess, one day, whether a late arrival is the first or the second.
+
+*expected*, for every published message, is the number of members that had joined before it was sent and had not left:
+of a v1 server, a member has joined when it has read ``joined`` (the server numbers everything sent after that later);
+of a plain server, when the handshake is complete. As the warm-up begins after the ramp, normally everybody joined
+before everything. A member that comes later, or whose `joined` is still under way while others publish, may get
+messages sent before: those are early, and neither expected nor delivered.
+"""
+
+from __future__ import annotations
+
+import bisect
+import enum
+from collections.abc import Sequence
+
+
+class Outcome(enum.Enum):
+    """What one delivery is to its recipient."""
+
+    FIRST = enum.auto()
+    LATE = enum.auto()
+    """A first delivery whose number is below one already delivered: delivered, and reordered."""
+    DUPLICATE = enum.auto()
+    EARLY = enum.auto()
+    """Published before the recipient joined; nobody promised it."""
+
+
+class RecipientLedger:
+    """One member of one room. Publishers are named by their slots in the room."""
+
+    __slots__ = ("_ends", "_gaps", "_highest", "_starts", "in_gaps", "received")
+
+    def __init__(self, published: Sequence[int]) -> None:
+        """`published`: for each slot of the room, how many messages it had published when this member joined."""
+        self._highest = list(published)
+        # The copy is only needed when somebody published before; normally nobody did.
+        self._starts = tuple(published) if any(published) else None
+        self._ends: tuple[int, ...] | None = None
+        self._gaps: dict[int, list[tuple[int, int]]] = {}
+        self.received = 0
+        """First deliveries, late ones included."""
+        self.in_gaps = 0
+        """Numbers that were leapt over and have not come: missing, unless they come yet."""
+
+    def admit(self, deliveries: Sequence[tuple[int, int]]) -> list[Outcome] | None:
+        """Account for (slot, number) pairs in the order they came; None means each one was the next in sequence."""
+        highest = self._highest
+        for index, (slot, number) in enumerate(deliveries):
+            if highest[slot] + 1 != number:
+                regular = [Outcome.FIRST] * index
+                self.received += index
+                return regular + [self._irregular(slot, number) for slot, number in deliveries[index:]]
+            highest[slot] = number
+        self.received += len(deliveries)
+        return None
+
+    def leave(self, published: Sequence[int]) -> None:
+        """Nothing published from now on is expected here. What comes is still accounted for."""
+        if self._ends is None:
+            self._ends = tuple(published)
+
+    def expected(self, published: Sequence[int]) -> int:
+        """How many messages this member must have got, by what each slot has published by now."""
+        ends = published if self._ends is None else self._ends
+        return sum(ends) - sum(self._starts or ())
+
+    def _irregular(self, slot: int, number: int) -> Outcome:
+        highest = self._highest[slot]
+        if number > highest:
+            if number > highest + 1:
+                self._gaps.setdefault(slot, []).append((highest + 1, number - 1))
+                self.in_gaps += number - 1 - highest
+            self._highest[slot] = number
+            self.received += 1
+            return Outcome.FIRST
+        if self._starts is not None and number <= self._starts[slot]:
+            return Outcome.EARLY
+        if not self._close_gap(slot, number):
+            return Outcome.DUPLICATE
+        self.in_gaps -= 1
+        self.received += 1
+        return Outcome.LATE
+
+    def _close_gap(self, slot: int, number: int) -> bool:
+        """Take `number` out of the gaps, which are ascending and apart; False when it is in none."""
+        gaps = self._gaps.get(slot, [])
+        at = bisect.bisect_right(gaps, number, key=lambda gap: gap[0]) - 1
+        if at < 0 or gaps[at][1] < number:
+            return False
+        low, high = gaps[at]
+        gaps[at : at + 1] = [part for part in ((low, number - 1), (number + 1, high)) if part[0] <= part[1]]
+        return True

@@ -1,0 +1,52 @@
+"""What a person may see of a run while it goes: one snapshot a second, for whoever watches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The run at one moment; rates and percentiles are of the last window (about a second)."""
+
+    phase: str
+    elapsed_s: float
+    phase_left_s: float | None
+    """How long the phase still takes; None when that depends on the server."""
+    clients: int
+    target_clients: int
+    offered_per_s: float
+    published_per_s: float
+    delivered_per_s: float
+    p50_ms: float | None
+    p99_ms: float | None
+    missing: int
+    """Deliveries that were overtaken by later ones and have not come; final after the drain."""
+    duplicated: int
+    reordered: int
+    errors: int
+    cpu_ratio: float
+    """Of the load client's core."""
+
+
+class Watcher(Protocol):
+    """Somebody who watches a run. Neither method may block or raise."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Once a second and at each change of phase."""
+        ...
+
+    def note(self, line: str) -> None:
+        """Something happened that a person should know."""
+        ...
+
+
+class Nobody:
+    """Watches nothing."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Ignore it."""
+
+    def note(self, line: str) -> None:
+        """Ignore it."""

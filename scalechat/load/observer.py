@@ -1,0 +1,82 @@
+"""Beside the load, once a second: the server's own metrics into the run, and what of them the summary states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+from prometheus_client.samples import Sample
+
+from scalechat.load.errors import ErrorLog
+from scalechat.load.journal import Journal
+from scalechat.load.pacing import NowNs, sleep_until
+from scalechat.load.plan import SECOND_NS
+from scalechat.load.recorder import PhaseNumber
+from scalechat.load.results import Scalar
+from scalechat.load.scrape import MetricsPage, NoMetrics
+from scalechat.load.timeline import Timeline
+
+_OFFSET_NS: Final = SECOND_NS // 2
+"""Scrapes fall between the ends of our own windows, so that their work does not meet."""
+
+
+class ServerObserver:
+    """Scrapes until cancelled, or until the target turns out to have no metrics."""
+
+    def __init__(self, page: MetricsPage, journal: Journal, errors: ErrorLog, timeline: Timeline, clock: NowNs) -> None:
+        self._page = page
+        self._journal = journal
+        self._errors = errors
+        self._timeline = timeline
+        self._clock = clock
+        self._cpu: list[tuple[int, float]] = []
+        """(when, total CPU seconds) of each scrape of the measured phase."""
+        self.rss_bytes: float | None = None
+        """The last of the measured phase."""
+        self.version: str | None = None
+        self.stated: dict[str, Scalar] = {}
+        """The limits the server states."""
+
+    @property
+    def cpu_cores(self) -> float | None:
+        """How much of a core the server used in the measured phase; None with fewer than two scrapes of it."""
+        if len(self._cpu) < 2:
+            return None
+        (first_ns, first_s), (last_ns, last_s) = self._cpu[0], self._cpu[-1]
+        return (last_s - first_s) * 1e9 / (last_ns - first_ns)
+
+    async def run(self) -> None:
+        """One scrape a second, on a grid; a slow one makes the next one late and moves no other."""
+        answered = False
+        at_ns = self._timeline.start_ns
+        while True:
+            try:
+                samples = await self._page.scrape()
+            except NoMetrics as none:
+                self._journal.event("server_metrics", f"no server metrics at {self._page.node}: {none}", self._clock())
+                return
+            except (OSError, trio.TooSlowError, trio.BrokenResourceError) as error:
+                text = str(error) or "no answer in time"
+                self._errors.note("scrape", text, at_ns=self._clock(), phase=self._timeline.phase)
+            else:
+                self._take(samples, first=not answered)
+                answered = True
+            at_ns += ((self._clock() - at_ns) // SECOND_NS + 1) * SECOND_NS
+            await sleep_until(at_ns + _OFFSET_NS, self._clock)
+
+    def _take(self, samples: Sequence[Sample], *, first: bool) -> None:
+        now_ns = self._clock()
+        self._journal.scraped(samples, self._page.node, now_ns)
+        steady = self._timeline.phase is PhaseNumber.STEADY
+        for sample in samples:
+            match sample.name:
+                case "process_cpu_seconds_total" if steady:
+                    self._cpu.append((now_ns, sample.value))
+                case "process_resident_memory_bytes" if steady:
+                    self.rss_bytes = sample.value
+                case "scalechat_limit" if first:
+                    self.stated[sample.labels.get("name", "")] = sample.value
+                case "scalechat_build_info" if first:
+                    self.version = sample.labels.get("version")
+                    self.stated |= {name: value for name, value in sample.labels.items() if name != "version"}

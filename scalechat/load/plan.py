@@ -1,0 +1,143 @@
+"""The seeded plan of a run: who connects when, who sits in which room, who publishes, and every intended time.
+
+All of it follows from the configuration and the seed before the first connection is made; neither the server's
+answers nor the generator's lateness can move a time in it. Times here are offsets: of connections from the start of
+the ramp, of messages from the start of the schedule (which is when the warm-up begins).
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from scalechat.config import LoadConfig
+from scalechat.load.payload import HEADER_CHARS
+from scalechat.load.seeded import Chance, Draw
+from scalechat.load.sizes import Sizes, parse_sizes
+
+SECOND_NS = 1_000_000_000
+JITTER = 0.1
+"""``jittered`` moves each message by up to this part of the period, either way: enough to keep clients from marching in
+step with each other or with a timer of the server's, too little to change anybody's rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Clients are numbered 0…clients-1; client k is in room k mod rooms, and the first `publishers` clients publish.
+
+    So rooms differ by one member at most, publishers are spread over the rooms as evenly, and the publishers of a room
+    have slots 0, 1, 2… in it.
+    """
+
+    clients: int
+    rooms: int
+    publishers: int
+    period_ns: int
+    arrivals: Literal["fixed", "jittered", "poisson"]
+    sizes: Sizes
+    connections_per_s: float
+    seed: int
+
+    @classmethod
+    def of(cls, config: LoadConfig, seed: int) -> Plan:
+        """The plan for a configuration. Raises `UsageError` for sizes that cannot be."""
+        return cls(
+            clients=config.clients,
+            rooms=config.rooms,
+            publishers=config.clients if config.publishers is None else config.publishers,
+            period_ns=max(1, round(config.msg_frequency_ms * 1e6)),
+            arrivals=config.arrivals,
+            sizes=parse_sizes(config.msg_size, minimum_bytes=HEADER_CHARS),
+            connections_per_s=config.ramp_per_s,
+            seed=seed,
+        )
+
+    @property
+    def offered_per_s(self) -> float:
+        """Messages intended per second."""
+        return self.publishers * SECOND_NS / self.period_ns
+
+    @property
+    def deliveries_per_s(self) -> float:
+        """Deliveries per second when every client is connected and nothing is lost."""
+        published = (self.publishers_in(room) * self.members_of(room) for room in range(self.rooms))
+        return sum(published) * SECOND_NS / self.period_ns
+
+    def room_of(self, client: int) -> int:
+        """The room's number."""
+        return client % self.rooms
+
+    def slot_of(self, publisher: int) -> int:
+        """The publisher's number among the publishers of its room."""
+        return publisher // self.rooms
+
+    def members_of(self, room: int) -> int:
+        """How many clients sit in the room."""
+        return (self.clients - room + self.rooms - 1) // self.rooms
+
+    def publishers_in(self, room: int) -> int:
+        """How many of them publish."""
+        return max(0, (self.publishers - room + self.rooms - 1) // self.rooms)
+
+    def connect_ns(self, client: int) -> int:
+        """When the client is intended to connect."""
+        return round(client * SECOND_NS / self.connections_per_s)
+
+
+class Schedule:
+    """The intended times of all messages before `end_ns`, in order; each is handed out once.
+
+    Client k's n-th message is due at ``phase_k + n · period``, with the phase drawn from the seed (``fixed``), moved by
+    a draw of its own (``jittered``); for ``poisson`` the gaps are exponential with the period as their mean. A client's
+    times never decrease.
+    """
+
+    __slots__ = ("_chance", "_due", "_end_ns", "_phases", "_plan")
+
+    def __init__(self, plan: Plan, *, end_ns: int) -> None:
+        self._plan = plan
+        self._end_ns = end_ns
+        self._chance = Chance(plan.seed)
+        self._phases = [
+            int(self._chance.uniform(Draw.PHASE, client) * plan.period_ns) for client in range(plan.publishers)
+        ]
+        first = ((self._time(client, 0, 0), client, 0) for client in range(plan.publishers))
+        self._due = [entry for entry in first if entry[0] < end_ns]
+        heapq.heapify(self._due)
+
+    @property
+    def next_ns(self) -> int | None:
+        """When the next message is due; None when no more are."""
+        return self._due[0][0] if self._due else None
+
+    def take_due(self, until_ns: int) -> Iterator[tuple[int, int, int]]:
+        """(due, client, number) of each message due at `until_ns` or before; whatever is yielded is taken."""
+        due = self._due
+        while due and due[0][0] <= until_ns:
+            at, client, number = due[0]
+            following = self._time(client, number + 1, at)
+            if following < self._end_ns:
+                heapq.heapreplace(due, (following, client, number + 1))
+            else:
+                heapq.heappop(due)
+            yield at, client, number
+
+    def size_of(self, client: int, number: int) -> int:
+        """Bytes of the client's message `number`."""
+        return self._plan.sizes.pick(self._chance.uniform(Draw.SIZE, client, number))
+
+    def _time(self, client: int, number: int, previous_ns: int) -> int:
+        plan = self._plan
+        grid_ns = self._phases[client] + number * plan.period_ns
+        match plan.arrivals:
+            case "fixed":
+                return grid_ns
+            case "jittered":
+                moved = JITTER * (2 * self._chance.uniform(Draw.ARRIVAL, client, number) - 1)
+                return max(0, grid_ns + int(moved * plan.period_ns))
+            case "poisson":
+                gap = -math.log1p(-self._chance.uniform(Draw.ARRIVAL, client, number))
+                return previous_ns + int(gap * plan.period_ns)

@@ -1,0 +1,99 @@
+"""Before anything is started or written: one connection that shows whether the target can be loaded at all.
+
+A wrong address, a missing server, a refused handshake or the wrong dialect thus ends in one line, and not in a run of a
+thousand failures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, cast
+
+import trio
+import trio_websocket
+
+from scalechat.client.transport import LaneStream, SharedReader
+from scalechat.config import LoadConfig, OperationalError, UsageError, public_values
+from scalechat.load.connector import Connector, Failure, NotOffered, failure_of
+from scalechat.load.dialects import Dialect, Names
+from scalechat.load.health import raise_file_limit
+from scalechat.load.results import Scalar
+from scalechat.wire.messages import BadMessage, Limits, Welcome
+
+SPARE_FILES: Final = 64
+"""What the process has open besides its clients' sockets, and some more."""
+
+
+def require_files(clients: int) -> None:
+    """Raise `UsageError` when the open-file limit cannot hold so many clients; raises the soft limit first."""
+    limit = raise_file_limit()
+    if 0 <= limit < clients + SPARE_FILES:
+        raise UsageError(
+            f"{clients} clients need {clients + SPARE_FILES} open files and the limit is {limit}: "
+            "raise it (ulimit -Hn) or lower --clients"
+        )
+
+
+async def greet(connector: Connector, dialect: Dialect, names: Names, config: LoadConfig) -> dict[str, Scalar]:
+    """Connect once and leave again; returns the limits the server states, if any.
+
+    Raises:
+        OperationalError: there is no server that could be loaded; one line that says what there is.
+    """
+    greetings: list[Welcome] = []
+    greeted = trio.Event()
+    ended = False
+
+    def on_texts(texts: Sequence[bytes]) -> None:
+        for text in texts:
+            try:
+                said = dialect.read(text)
+            except BadMessage:
+                continue
+            if isinstance(said, Welcome):
+                greetings.append(said)
+                greeted.set()
+
+    timeout_s = config.connect_timeout_s
+    failure: Failure | None = Failure("timeout", f"no WebSocket within {timeout_s:g} s")
+    try:
+        with trio.move_on_after(timeout_s) as patience:
+            async with trio.open_nursery() as nursery:
+
+                def on_end() -> None:
+                    nonlocal ended
+                    ended = True
+                    patience.cancel()
+
+                link = await connector.open(0)
+                stream = LaneStream(
+                    link.stream, nursery=nursery, reader=SharedReader(list), on_batch=on_texts, on_end=on_end
+                )
+                async with stream:
+                    ws = await trio_websocket.wrap_client_stream(
+                        nursery,
+                        cast(trio.SocketStream, stream),  # annotated too narrowly: any stream will do
+                        connector.host_header,
+                        names.resource(0, names.room(0)),
+                        subprotocols=dialect.subprotocols,
+                    )
+                    if dialect.subprotocols and ws.subprotocol not in dialect.subprotocols:
+                        raise NotOffered
+                    if dialect.acknowledges:
+                        await greeted.wait()
+                    failure = None
+                nursery.cancel_scope.cancel()
+    except* Exception as group:  # every kind of refusal, and the groups they come in
+        failure = failure_of(group)
+        if failure is None:
+            raise
+    if failure is not None and ended and failure.kind == "timeout":
+        failure = Failure("rejected", "it closes the connection instead of answering")
+    if failure is not None:
+        url = public_values(config)["server_url"]
+        raise OperationalError(f"cannot load {url}: {failure.text}")
+    return _stated(greetings[0].limits) if greetings else {}
+
+
+def _stated(limits: Limits) -> dict[str, Scalar]:
+    return {"message_size_bytes": limits.message_size_bytes, "message_rate_per_s": limits.message_rate_per_s}

@@ -1,0 +1,323 @@
+"""Everything one process measured: counters, histograms, the ledger, and what became of each message.
+
+Theory of operation. The hot path is `deliver`: it appends the rows of a chunk of deliveries, one arrival time and one
+client number to plain arrays, some hundreds of ns for a chunk. `flush`, several times a second, turns these arrays
+into latencies and bucket counts with numpy, at some 100 ns a delivery. `end_window`, once a second, hands out what
+was counted since the last one. A histogram belongs to the phase in which its message was *intended*: warm-up messages
+that arrive late do not leak into what is measured.
+"""
+
+from __future__ import annotations
+
+import enum
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from scalechat.load.broadcasts import Broadcast, Broadcasts
+from scalechat.load.histogram import BUCKETS, MAX_NS, Histogram, bucket_indices, bucket_low_ns
+from scalechat.load.ledger import Outcome, RecipientLedger
+from scalechat.load.plan import Plan
+
+_COARSE_BITS: Final = 3
+"""A connection's own histogram merges 8 buckets into one: 12.5 % wide, 1.2 kB a connection instead of 10."""
+_COARSE: Final = BUCKETS >> _COARSE_BITS
+
+
+class PhaseNumber(enum.IntEnum):
+    """The phases of a run, in order."""
+
+    RAMP = 0
+    WARMUP = 1
+    STEADY = 2
+    DRAIN = 3
+
+
+Key = tuple[int, str]
+"""(number of the phase, metric)."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened since the run's start, in this process."""
+
+    intended: int = 0
+    published: int = 0
+    acked: int = 0
+    rejected: int = 0
+    expected: int = 0
+    delivered: int = 0
+    duplicated: int = 0
+    reordered: int = 0
+    corrupted: int = 0
+    phantom: int = 0
+    early: int = 0
+    """Deliveries of messages published before the recipient had joined: neither expected nor delivered."""
+    unknown_frames: int = 0
+    connects: int = 0
+    open: int = 0
+    disconnects: int = 0
+    """Connections that ended without our wish."""
+    evicted: int = 0
+    connect_failures: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Chunks:
+    """Deliveries not yet looked at: `rows` is as long as `lengths` adds up to."""
+
+    rows: array[int] = field(default_factory=lambda: array("q"))
+    lengths: array[int] = field(default_factory=lambda: array("q"))
+    times: array[int] = field(default_factory=lambda: array("q"))
+    clients: array[int] = field(default_factory=lambda: array("q"))
+
+
+class Recorder:
+    """See the module's docstring. All times are of the run's clock, in ns."""
+
+    def __init__(self, plan: Plan, *, acknowledged: bool) -> None:
+        """`acknowledged`: the server acknowledges messages."""
+        self.plan = plan
+        self.acknowledged = acknowledged
+        self.counters = Counters()
+        self.broadcasts = Broadcasts(acknowledged=acknowledged)
+        self.phase = PhaseNumber.RAMP
+        """The current phase: of what is counted here and is not a message."""
+        self.steady_from_ns = 0
+        """Messages intended before are warm-up."""
+        self.published_by: list[list[int]] = [[0] * plan.publishers_in(room) for room in range(plan.rooms)]
+        """Room → slot → how many messages it has published."""
+        self.members: list[int] = [0] * plan.rooms
+        """Room → members that have joined and not left."""
+        self._ledgers: list[RecipientLedger] = []
+        self._rejected: list[int] = [0] * plan.rooms
+        self._chunks = _Chunks()
+        self._raw: dict[Key, array[int]] = {}
+        self._windows: dict[Key, Histogram] = {}
+        self._totals: dict[Key, Histogram] = {}
+        self._ended = False
+        self._by_client = np.zeros((plan.clients, _COARSE), dtype=np.uint32)
+
+    # --- hot path ----------------------------------------------------------------------------------------------------
+
+    def deliver(self, client: int, rows: array[int], now_ns: int) -> None:
+        """The client got the messages of these rows for the first time, together, now."""
+        chunks = self._chunks
+        chunks.rows.extend(rows)
+        chunks.lengths.append(len(rows))
+        chunks.times.append(now_ns)
+        chunks.clients.append(client)
+        self.counters.delivered += len(rows)
+
+    def published(self, client: int, *, size_bytes: int, intended_ns: int, sent_ns: int) -> None:
+        """The client has sent its next message; every member that has joined is to get it."""
+        room, slot = self.plan.room_of(client), self.plan.slot_of(client)
+        slots = self.published_by[room]
+        slots[slot] += 1
+        expected = self.members[room]
+        phase = PhaseNumber.STEADY if intended_ns >= self.steady_from_ns else PhaseNumber.WARMUP
+        self.broadcasts.publish(
+            client,
+            slots[slot],
+            room=room,
+            phase=phase,
+            size_bytes=size_bytes,
+            expected=expected,
+            intended_ns=intended_ns,
+            sent_ns=sent_ns,
+        )
+        self.counters.published += 1
+        self.counters.expected += expected
+        self.add("send_lag", sent_ns - intended_ns, phase)
+
+    def add(self, metric: str, value_ns: int, phase: int) -> None:
+        """One value of a metric that is not a delivery's."""
+        key = (phase, metric)
+        raw = self._raw.get(key)
+        if raw is None:
+            raw = self._raw[key] = array("q")
+        raw.append(value_ns)
+
+    # --- what happens less often -------------------------------------------------------------------------------------
+
+    def next_number(self, client: int) -> int:
+        """The number that the client's next message has."""
+        return self.published_by[self.plan.room_of(client)][self.plan.slot_of(client)] + 1
+
+    def irregular(self, client: int, outcomes: Sequence[Outcome], deliveries: Sequence[tuple[int, int]]) -> list[bool]:
+        """Count deliveries that were not all next in sequence; returns which of them were first ones."""
+        room = self.plan.room_of(client)
+        for outcome, (slot, number) in zip(outcomes, deliveries, strict=True):
+            match outcome:
+                case Outcome.FIRST:
+                    pass
+                case Outcome.LATE:
+                    self.counters.reordered += 1
+                case Outcome.DUPLICATE:
+                    self.counters.duplicated += 1
+                    self.broadcasts.duplicate(slot * self.plan.rooms + room, number)
+                case Outcome.EARLY:
+                    self.counters.early += 1
+        return [outcome in (Outcome.FIRST, Outcome.LATE) for outcome in outcomes]
+
+    def join(self, client: int) -> RecipientLedger:
+        """The client has joined its room: what is published from now on is expected there."""
+        room = self.plan.room_of(client)
+        self.members[room] += 1
+        self.counters.connects += 1
+        self.counters.open += 1
+        ledger = RecipientLedger(self.published_by[room])
+        self._ledgers.append(ledger)
+        return ledger
+
+    def leave(self, client: int, ledger: RecipientLedger) -> None:
+        """The client has left its room."""
+        room = self.plan.room_of(client)
+        self.members[room] -= 1
+        self.counters.open -= 1
+        ledger.leave(self.published_by[room])
+
+    def acknowledge(self, client: int, number: int, *, at_ns: int, room_seq: int | None) -> None:
+        """The server has taken the client's message."""
+        sent = self.broadcasts.acknowledge(client, number, at_ns=at_ns, room_seq=room_seq)
+        if sent is None:
+            self.counters.unknown_frames += 1
+            return
+        sent_ns, phase = sent
+        self.counters.acked += 1
+        self.add("ack_rtt", at_ns - sent_ns, phase)
+
+    def reject(self, client: int, number: int) -> None:
+        """The server has answered the client's message with an error."""
+        self.counters.rejected += 1
+        self._rejected[self.plan.room_of(client)] += 1
+        self.counters.expected -= self.broadcasts.reject(client, number)
+
+    # --- windows -----------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Turn what was collected into counts. Costs about 100 ns a delivery."""
+        for (phase, metric), raw in self._raw.items():
+            if raw:
+                self._window(phase, metric).add(np.array(raw, dtype=np.int64))
+                del raw[:]
+        chunks, self._chunks = self._chunks, _Chunks()
+        if not chunks.rows:
+            return
+        rows = np.array(chunks.rows, dtype=np.int64)
+        lengths = np.array(chunks.lengths, dtype=np.int64)
+        arrived = np.repeat(np.array(chunks.times, dtype=np.int64), lengths)
+        clients = np.repeat(np.array(chunks.clients, dtype=np.int64), lengths)
+        known = self.broadcasts.knows(rows)
+        if not known.all():
+            # Only a server that broadcasts what it refused gets here: the account of that message was closed.
+            rows, arrived, clients = rows[known], arrived[known], clients[known]
+        intended, sent, phases = self.broadcasts.times_of(rows)
+        latencies = arrived - intended
+        for phase in np.unique(phases).tolist():
+            chosen = phases == phase
+            self._window(phase, "delivery").add(latencies[chosen])
+            self._window(phase, "delivery_from_send").add((arrived - sent)[chosen])
+        coarse = bucket_indices(np.clip(latencies, 0, MAX_NS)) >> _COARSE_BITS
+        np.add.at(self._by_client, (clients, coarse), 1)
+        self.broadcasts.settle(rows, latencies)
+
+    def end_window(self, now_ns: int) -> tuple[list[tuple[Key, Histogram]], list[Broadcast]]:
+        """What was counted since the last window, and the messages whose account is closed. Implies `flush`."""
+        self.flush()
+        finished = self._closed(self.broadcasts.retire(now_ns))
+        return self._take_windows(), finished
+
+    def end_run(self, *, never_ns: int, now_ns: int) -> tuple[list[tuple[Key, Histogram]], list[Broadcast]]:
+        """The last window. Every expected delivery that did not come enters `delivery` as the time it was waited for.
+
+        That is from its intended time until now, and at least `never_ns`: a server that drops cannot look fast.
+        """
+        self.flush()
+        self._ended = True
+        finished = []
+        for message in self._closed(self.broadcasts.finish()):
+            if message.missing:
+                waited_ns = max(never_ns, now_ns - message.intended_ns)
+                self._window(message.phase, "delivery").add_many(waited_ns, message.missing)
+                self._window(message.phase, "broadcast_last").add_many(waited_ns, 1)
+                if not message.delivered:
+                    self._window(message.phase, "broadcast_first").add_many(waited_ns, 1)
+            finished.append(message)
+        return self._take_windows(), finished
+
+    # --- what is asked about it --------------------------------------------------------------------------------------
+
+    @property
+    def missing(self) -> int:
+        """Deliveries known not to have come: while the run goes those leapt over by later ones, then all that are due.
+
+        The numbers of refused messages are gaps to everybody and not counted.
+        """
+        if self._ended:
+            return self.outstanding
+        excused = sum(count * members for count, members in zip(self._rejected, self.members, strict=True))
+        return max(0, sum(ledger.in_gaps for ledger in self._ledgers) - excused)
+
+    @property
+    def outstanding(self) -> int:
+        """Expected deliveries that have not come, late ones and lost ones alike."""
+        return self.counters.expected - self.counters.delivered
+
+    def total(self, phase: int, metric: str) -> Histogram:
+        """Everything counted of a metric in the phase."""
+        return self._totals.get((phase, metric)) or Histogram()
+
+    def merged(self, metric: str) -> Histogram:
+        """Everything counted of a metric in all phases."""
+        whole = Histogram()
+        for (_phase, name), histogram in self._totals.items():
+            if name == metric:
+                whole.merge(histogram)
+        return whole
+
+    def missed_by(self, client: int, ledger: RecipientLedger) -> int:
+        """How many messages the member did not get that it must have got."""
+        room = self.plan.room_of(client)
+        return max(0, ledger.expected(self.published_by[room]) - self._rejected[room] - ledger.received)
+
+    def client_quantiles_ns(self, client: int, qs: Iterable[float]) -> list[int | None]:
+        """Quantiles of one client's delivery latencies, within 6 %; None with too few samples."""
+        counts = self._by_client[client]
+        total = int(counts.sum())
+        cumulated = np.cumsum(counts)
+        found: list[int | None] = []
+        for q in qs:
+            if total * (1 - q) < 1:
+                found.append(None)
+                continue
+            index = int(np.searchsorted(cumulated, max(1.0, q * total)))
+            low, high = bucket_low_ns(index << _COARSE_BITS), bucket_low_ns((index + 1) << _COARSE_BITS)
+            found.append((low + high) // 2)
+        return found
+
+    def _closed(self, messages: Iterator[Broadcast]) -> list[Broadcast]:
+        """Messages whose account is closed; complete ones enter the histograms of first and last deliveries."""
+        closed = list(messages)
+        groups: dict[Key, list[int]] = {}
+        for message in closed:
+            if message.first_ns is not None:
+                groups.setdefault((message.phase, "broadcast_first"), []).append(message.first_ns)
+            if message.last_ns is not None and not message.missing:
+                groups.setdefault((message.phase, "broadcast_last"), []).append(message.last_ns)
+        for (phase, metric), values in groups.items():
+            self._window(phase, metric).add(np.array(values, dtype=np.int64))
+        return closed
+
+    def _window(self, phase: int, metric: str) -> Histogram:
+        return self._windows.setdefault((phase, metric), Histogram())
+
+    def _take_windows(self) -> list[tuple[Key, Histogram]]:
+        windows = [(key, histogram) for key, histogram in self._windows.items() if histogram.count]
+        self._windows = {}
+        for key, histogram in windows:
+            self._totals.setdefault(key, Histogram()).merge(histogram)
+        return windows

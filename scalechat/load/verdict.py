@@ -1,0 +1,132 @@
+"""Pass, fail or invalid: what a run proves, decided from a handful of facts.
+
+Validity comes before the verdict: a generator that was overloaded proves nothing about the server, in either
+direction. Besides the user's objectives two go without saying, because under less load than asked for the others
+prove nothing: the run reached its end, and the load was applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from scalechat.load.results import Objective, Reason, Validity, Verdict
+from scalechat.load.slo import Slo
+
+MAX_CPU_RATIO: Final = 0.8
+MAX_SEND_LAG_NS: Final = 10_000_000
+MAX_LAG_OF_OBJECTIVE: Final = 0.1
+MIN_ACHIEVED: Final = 0.98
+
+EXIT_PASS: Final = 0
+EXIT_GENERATOR: Final = 97
+EXIT_SAMPLES: Final = 98
+EXIT_MISSED: Final = 99
+EXIT_INTERRUPTED: Final = 105
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known about the measured phase, apart from the objectives."""
+
+    interrupted: bool
+    completed: bool
+    """The measured phase was reached and lasted as long as it should."""
+    why_not: str | None
+    """Why the run ended early, for a person."""
+    cpu_ratio: float
+    """CPU time of the generator over the time that passed: 1 is a whole core."""
+    loop_lag_p99_ns: int | None
+    send_lag_p50_ns: int | None
+    intended: int
+    """Messages intended in the measured phase."""
+    in_time: int
+    """Those published before it ended."""
+    late: int
+    """Those that were published later than that, or not at all, because the generator did not get to them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The result of a run."""
+
+    verdict: Verdict
+    exit_code: int
+    validity: Validity
+    objectives: list[Objective]
+
+
+def judge(facts: Facts, slos: Sequence[Slo], judged: Sequence[Objective]) -> Judgement:
+    """Decide; `judged` are the `slos`, in their order."""
+    generator = _generator_reasons(facts, slos)
+    implied = _implied(facts)
+    objectives = [*judged, *implied]
+    missed = any(objective.ok is False for objective in objectives)
+    unsure = [
+        Reason(code="samples", text=f"{objective.expression}: {objective.reason}")
+        for objective in judged
+        if objective.ok is None
+    ]
+    verdict: Verdict
+    if generator:
+        verdict, exit_code = "invalid", EXIT_GENERATOR
+    elif missed:  # No further samples would have made that good.
+        verdict, exit_code = "fail", EXIT_MISSED
+    elif unsure:
+        verdict, exit_code = "invalid", EXIT_SAMPLES
+    else:
+        verdict, exit_code = "pass", EXIT_PASS
+    reasons = generator if missed else generator + unsure
+    return Judgement(
+        verdict=verdict,
+        exit_code=EXIT_INTERRUPTED if facts.interrupted else exit_code,
+        validity=Validity(valid=not reasons, reasons=reasons),
+        objectives=objectives,
+    )
+
+
+def _implied(facts: Facts) -> list[Objective]:
+    completed = Objective(
+        expression="the run reached its end",
+        observed=float(facts.completed),
+        bound=1.0,
+        unit="",
+        ok=facts.completed,
+        reason=facts.why_not,
+    )
+    if not facts.intended:
+        return [completed]
+    achieved = facts.in_time / facts.intended
+    applied = Objective(
+        expression=f"published / offered >= {MIN_ACHIEVED}",
+        observed=achieved,
+        bound=MIN_ACHIEVED,
+        unit="ratio",
+        ok=achieved >= MIN_ACHIEVED,
+        reason=None if achieved >= MIN_ACHIEVED else "the other objectives were met under less load than asked for",
+    )
+    return [completed, applied]
+
+
+def _generator_reasons(facts: Facts, slos: Sequence[Slo]) -> list[Reason]:
+    reasons = []
+    if facts.cpu_ratio >= MAX_CPU_RATIO:
+        text = f"the load client used {facts.cpu_ratio:.0%} of its core; from {MAX_CPU_RATIO:.0%} on it measures itself"
+        reasons.append(Reason(code="generator_cpu", text=text))
+    bounds_ns = [slo.bound for slo in slos if slo.is_latency and slo.bound > 0]
+    if bounds_ns and facts.loop_lag_p99_ns is not None:
+        allowed_ns = MAX_LAG_OF_OBJECTIVE * min(bounds_ns)
+        if facts.loop_lag_p99_ns > allowed_ns:
+            text = (
+                f"the load client's loop lag p99 is {facts.loop_lag_p99_ns / 1e6:.1f} ms, more than a tenth of the "
+                f"tightest objective ({min(bounds_ns) / 1e6:g} ms)"
+            )
+            reasons.append(Reason(code="generator_loop_lag", text=text))
+    if facts.send_lag_p50_ns is not None and facts.send_lag_p50_ns > MAX_SEND_LAG_NS:
+        text = f"half of the messages left the load client more than {facts.send_lag_p50_ns / 1e6:.1f} ms late"
+        reasons.append(Reason(code="generator_send_lag", text=text))
+    if facts.intended and facts.late / facts.intended > 1 - MIN_ACHIEVED:
+        text = f"the load client did not get to {facts.late:,} of {facts.intended:,} messages in time"
+        reasons.append(Reason(code="generator_behind", text=text))
+    return reasons

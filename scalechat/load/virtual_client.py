@@ -1,0 +1,360 @@
+"""One simulated client: connects, joins its room, publishes when told, and accounts for everything it receives.
+
+What comes in is handled synchronously by `_on_batch`, called by whoever read the bytes; the client's own task only
+opens the connection and waits for its end. Everything that can happen to a connection ends in this object's
+attributes, never in an exception: `run` is the fence around it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, cast
+
+import trio
+import trio_websocket
+
+from scalechat.client.transport import MAX_PAYLOAD_BYTES, LaneStream, SharedReader
+from scalechat.load import payload
+from scalechat.load.connector import Connector, Failure, NotOffered, failure_of
+from scalechat.load.decoding import Batch, Damaged, Delivery, Other, Phantom
+from scalechat.load.dialects import Dialect, Names, Publish, number_of
+from scalechat.load.errors import ErrorLog
+from scalechat.load.ledger import Outcome, RecipientLedger
+from scalechat.load.pacing import NowNs
+from scalechat.load.poller import Poller
+from scalechat.load.recorder import PhaseNumber, Recorder
+from scalechat.wire.closing import LOST, TOO_SLOW
+from scalechat.wire.frames import masked_text_frame
+from scalechat.wire.messages import Ack, ErrorAnswer, Joined, Reconnect, Welcome
+
+GOODBYE_S: Final = 2.0
+"""At the end of the run a server has so long to answer our Close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all clients of a process share."""
+
+    connector: Connector
+    dialect: Dialect
+    names: Names
+    recorder: Recorder
+    reader: SharedReader[Batch]
+    errors: ErrorLog
+    poller: Poller
+    clock: NowNs
+    connect_timeout_s: float
+    unix_offset_ns: int
+    """Unix time minus the clock, as it was at the start of the run."""
+    on_settled: Callable[[], None]
+    """Called once by each client: it has joined, or it never will."""
+    on_left: Callable[[], None]
+    """Called when a member was lost: its connection ended, and not by our wish."""
+
+
+class VirtualClient:
+    """Client number `number` of the plan. All times are of the run's clock."""
+
+    __slots__ = (
+        "_last_ns",
+        "_patience",
+        "_publish",
+        "_room",
+        "_settled",
+        "_stream",
+        "_world",
+        "_ws",
+        "close_code",
+        "close_reason",
+        "closed_by",
+        "closed_ns",
+        "connect_phase",
+        "failure",
+        "handshake_ns",
+        "intended_ns",
+        "join_order",
+        "ledger",
+        "longest_gap_ns",
+        "number",
+        "opened_ns",
+        "tcp_ns",
+    )
+
+    def __init__(self, number: int, world: Surroundings) -> None:
+        self.number = number
+        self._world = world
+        self._room = world.recorder.plan.room_of(number)
+        self._stream: LaneStream[Batch] | None = None
+        self._ws: trio_websocket.WebSocketConnection | None = None
+        self._patience: trio.CancelScope | None = None
+        self._publish: Publish | None = None
+        self._last_ns = 0
+        self._settled = False
+        self.connect_phase = PhaseNumber.RAMP
+        self.intended_ns: int | None = None
+        self.tcp_ns: int | None = None
+        """From the intended time until TCP (and TLS) was established."""
+        self.handshake_ns: int | None = None
+        """From then until the WebSocket was open."""
+        self.opened_ns: int | None = None
+        self.closed_ns: int | None = None
+        self.close_code: int | None = None
+        self.close_reason: str | None = None
+        self.closed_by: Literal["client", "server", "network"] | None = None
+        self.failure: Failure | None = None
+        self.join_order: int | None = None
+        self.ledger: RecipientLedger | None = None
+        """None until it has joined."""
+        self.longest_gap_ns = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has joined its room and has not left."""
+        return self.opened_ns is not None and self.closed_ns is None
+
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Bytes received and sent."""
+        return (0, 0) if self._stream is None else (self._stream.received_bytes, self._stream.sent_bytes)
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    async def run(self, intended_ns: int) -> None:
+        """Connect, join, and stay until the connection ends."""
+        self.intended_ns = intended_ns
+        self.connect_phase = self._world.recorder.phase
+        try:
+            # Until it has joined, the client's patience is limited; `_enter` lifts the limit.
+            with trio.move_on_after(self._world.connect_timeout_s) as self._patience:
+                async with trio.open_nursery() as nursery:
+                    await self._open(nursery)
+                    await self._stay()
+                    nursery.cancel_scope.cancel()
+            if self.opened_ns is None:
+                self._fail(self._why_not_opened())
+        except* Exception as group:  # the fence: this fate is nobody else's
+            failure = failure_of(group)
+            if failure is None:
+                raise
+            self._fail(failure)
+        finally:
+            self._leave()
+            self._settle()
+            if self._stream is not None:
+                await trio.aclose_forcefully(self._stream)
+
+    async def close(self) -> None:
+        """Say goodbye; `run` then ends."""
+        if self._ws is not None and self.is_open:
+            self.closed_by = "client"
+            self.close_code = 1000
+            with trio.move_on_after(GOODBYE_S):
+                await self._ws.aclose(1000)
+
+    async def _open(self, nursery: trio.Nursery) -> None:
+        world = self._world
+        intended_ns = self.intended_ns
+        assert intended_ns is not None
+        link = await world.connector.open(self.number)
+        connected_ns = world.clock()
+        self.tcp_ns = connected_ns - intended_ns
+        stream = self._stream = LaneStream(
+            link.stream,
+            nursery=nursery,
+            reader=world.reader,
+            on_batch=self._on_batch,
+            on_end=self._on_end,
+            sock=link.sock,
+            fed=link.sock is not None,
+        )
+        if link.sock is not None:
+            stream.on_close(world.poller.add(link.sock, stream))
+        plan = world.recorder.plan
+        room = world.names.room(self._room)
+        ws = self._ws = await trio_websocket.wrap_client_stream(
+            nursery,
+            cast(trio.SocketStream, stream),  # annotated too narrowly: any stream will do
+            world.connector.host_header,
+            world.names.resource(self.number, room),
+            subprotocols=world.dialect.subprotocols,
+            max_message_size=MAX_PAYLOAD_BYTES,
+        )
+        self.handshake_ns = world.clock() - connected_ns
+        if world.dialect.subprotocols and ws.subprotocol not in world.dialect.subprotocols:
+            raise NotOffered
+        if self.number < plan.publishers:
+            self._publish = world.dialect.publish(world.names.client_id(self.number), room, self.number)
+        if not world.dialect.acknowledges:
+            self._enter()
+
+    async def _stay(self) -> None:
+        """Wait for the end. Messages only come this way after a fragment, when the lane is off (see `LaneStream`)."""
+        assert self._ws is not None
+        while True:
+            try:
+                message = await self._ws.get_message()
+            except trio_websocket.ConnectionClosed as closed:
+                self._closed(closed.reason)
+                return
+            text = message.encode() if isinstance(message, str) else message
+            self._on_batch(self._world.reader.decode([text]))
+
+    def _enter(self) -> None:
+        """The client has joined its room."""
+        recorder = self._world.recorder
+        now_ns = self._world.clock()
+        assert self.intended_ns is not None
+        assert self._patience is not None
+        self._patience.deadline = float("inf")
+        self.opened_ns = self._last_ns = now_ns
+        self.join_order = recorder.members[self._room]
+        self.ledger = recorder.join(self.number)
+        recorder.add("connect", now_ns - self.intended_ns, recorder.phase)
+        self._settle()
+
+    def _on_end(self) -> None:
+        """Nothing more comes in."""
+        self._leave()
+        if self.handshake_ns is None and self._patience is not None:
+            self._patience.cancel()  # trio-websocket would wait for the rest of the handshake for ever.
+
+    def _leave(self) -> None:
+        if self.is_open and self.ledger is not None:
+            self.closed_ns = self._world.clock()
+            self._world.recorder.leave(self.number, self.ledger)
+            if self.closed_by is None:
+                self._world.recorder.counters.disconnects += 1
+                self._world.on_left()
+
+    def _settle(self) -> None:
+        if not self._settled:
+            self._settled = True
+            self._world.on_settled()
+
+    def _closed(self, reason: trio_websocket.CloseReason | None) -> None:
+        """The connection is over, and by now it is known how."""
+        self._leave()
+        if self.closed_by is not None:
+            return
+        self.close_code = LOST.code if reason is None else reason.code
+        self.close_reason = None if reason is None else reason.reason
+        self.closed_by = "network" if self.close_code == LOST.code else "server"
+        if self.opened_ns is not None:
+            if self.close_code == TOO_SLOW.code:
+                self._world.recorder.counters.evicted += 1
+            self._error(f"closed_{self.close_code}", self.close_reason or "no reason given")
+
+    def _why_not_opened(self) -> Failure:
+        if self.closed_by is not None:
+            return Failure("rejected", f"closed with {self.close_code} {self.close_reason or ''}".rstrip())
+        if self._stream is not None and self._stream.ended:
+            return Failure("rejected", "the connection ended during the handshake")
+        return Failure("timeout", "not open in time")
+
+    def _fail(self, failure: Failure) -> None:
+        self.failure = failure
+        if self.opened_ns is None:
+            failures = self._world.recorder.counters.connect_failures
+            failures[failure.kind] = failures.get(failure.kind, 0) + 1
+            self._error(f"connect_{failure.kind}", failure.text)
+        else:
+            self._error("connection", failure.text)
+
+    def _error(self, kind: str, text: str) -> None:
+        self._world.errors.note(kind, text, at_ns=self._world.clock(), phase=self._world.recorder.phase)
+
+    # --- out ---------------------------------------------------------------------------------------------------------
+
+    def publish(self, size_bytes: int, intended_ns: int) -> bool:
+        """Publish the next message; False when the connection cannot take it."""
+        if self._publish is None or self._stream is None or not self.is_open:
+            return False
+        world = self._world
+        number = world.recorder.next_number(self.number)
+        sent_ns = world.clock()
+        header = payload.Header(
+            world.names.run, self.number, number, intended_ns, sent_ns, sent_ns + world.unix_offset_ns
+        )
+        text = self._publish(payload.encode(header, size_bytes), number)
+        # Any mask would do for a server; a zero one would make unmasking look cheaper than it is.
+        if not self._stream.send_nowait(masked_text_frame(text, random.getrandbits(32).to_bytes(4, "little"))):
+            self._error("send_refused", "the server does not read, or the connection is going")
+            return False
+        world.recorder.published(self.number, size_bytes=size_bytes, intended_ns=intended_ns, sent_ns=sent_ns)
+        return True
+
+    # --- in ----------------------------------------------------------------------------------------------------------
+
+    def _on_batch(self, batch: Batch) -> None:
+        """Everything one read brought."""
+        now_ns = self._world.clock()
+        if batch.others:
+            self._on_others(batch.others, now_ns)
+        if not batch.deliveries:
+            return
+        recorder = self._world.recorder
+        ledger = self.ledger
+        if batch.room != self._room:
+            recorder.counters.phantom += len(batch.deliveries)
+            return
+        if ledger is None:
+            recorder.counters.early += len(batch.deliveries)
+            return
+        outcomes = ledger.admit(batch.deliveries)
+        if outcomes is None:
+            recorder.deliver(self.number, batch.rows, now_ns)
+        else:
+            self._on_irregular(outcomes, batch.deliveries, batch.rows, now_ns)
+        if now_ns - self._last_ns > self.longest_gap_ns:
+            self.longest_gap_ns = now_ns - self._last_ns
+        self._last_ns = now_ns
+
+    def _on_irregular(
+        self, outcomes: Sequence[Outcome], deliveries: Sequence[tuple[int, int]], rows: Sequence[int], now_ns: int
+    ) -> None:
+        recorder = self._world.recorder
+        first = recorder.irregular(self.number, outcomes, deliveries)
+        recorder.deliver(self.number, array("q", itertools.compress(rows, first)), now_ns)
+
+    def _on_others(self, others: Sequence[Other], now_ns: int) -> None:
+        recorder = self._world.recorder
+        counters = recorder.counters
+        for other in others:
+            match other:
+                case Ack():
+                    number = number_of(other.id)
+                    if number is None:
+                        counters.unknown_frames += 1
+                    else:
+                        recorder.acknowledge(self.number, number, at_ns=now_ns, room_seq=other.seq)
+                case Delivery() if other.room != self._room or self.ledger is None:
+                    if other.room != self._room:
+                        counters.phantom += 1
+                    else:
+                        counters.early += 1
+                case Delivery():
+                    assert self.ledger is not None
+                    pairs = [(other.slot, other.number)]
+                    outcomes = self.ledger.admit(pairs) or [Outcome.FIRST]
+                    rows = [] if other.row is None else [other.row]
+                    self._on_irregular(outcomes, pairs, rows, now_ns)
+                case Damaged():
+                    counters.corrupted += 1
+                case Phantom():
+                    counters.phantom += 1
+                case Joined():
+                    if self.opened_ns is None:
+                        self._enter()
+                case ErrorAnswer():
+                    self._error(f"server_{other.code}", other.detail)
+                    number = number_of(other.id)
+                    if number is not None:
+                        recorder.reject(self.number, number)
+                case Welcome() | Reconnect():
+                    pass
+                case _:
+                    counters.unknown_frames += 1
