@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 import trio
 
 from scalechat.wire.messages import DirectMessage, Publication
@@ -33,8 +34,7 @@ class BusError(Exception):
     """The bus could not do it now; the same call may succeed later. The text is fit for a client's eyes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """Proof that a message has its place."""
 
     seq: int

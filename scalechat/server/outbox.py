@@ -15,6 +15,7 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
 import trio
 
 SendNow = Callable[[bytes], int]
@@ -53,8 +54,7 @@ class Backlog:
         return max((outbox.age_s(now_s) for outbox in self.outboxes), default=0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
+class _Item(msgspec.Struct, frozen=True, gc=False):
     data: bytes
     frames: int
     queued_at_s: float

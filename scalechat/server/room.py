@@ -10,14 +10,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from scalechat.wire.messages import Position, Publication
 
 if TYPE_CHECKING:
     from scalechat.server.member import Member
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """A publication with what was made of it once for all members."""
 
     publication: Publication

@@ -7,7 +7,6 @@ message (`Publication`) has no ``type`` key, because both dialects receive the s
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 
 import msgspec
 
@@ -78,23 +77,20 @@ class Position(msgspec.Struct, frozen=True):
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(msgspec.Struct, frozen=True, gc=False):
     text: str
     room: str | None = None
     client_id: str | None = None
     id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SendDirect:
+class SendDirect(msgspec.Struct, frozen=True, gc=False):
     to: str
     text: str
     id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Join:
+class Join(msgspec.Struct, frozen=True, gc=False):
     room: str
     since: Position | None = None
     history: int = 0
@@ -102,22 +98,19 @@ class Join:
     id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Leave:
+class Leave(msgspec.Struct, frozen=True, gc=False):
     room: str
     id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReadHistory:
+class ReadHistory(msgspec.Struct, frozen=True, gc=False):
     room: str
     before: int | None = None
     limit: int = 50
     id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReadPresence:
+class ReadPresence(msgspec.Struct, frozen=True, gc=False):
     room: str
     id: str | None = None
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, TypeVar
+
+import msgspec
 
 from scalechat.wire import closing
 from scalechat.wire.codec import decode_command, decode_plain
@@ -55,8 +56,11 @@ class Phase(enum.Enum):
 # --- effects: what the caller is to do ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PublishIn:
+class _Effect(msgspec.Struct, frozen=True):
+    """Made once a message: a msgspec struct takes 0.06 µs to make, a frozen dataclass 1.3. None refers to itself."""
+
+
+class PublishIn(_Effect, frozen=True, gc=False):
     """Give the message its place in the room's log; answer ``ack`` when `id` is set."""
 
     room: str
@@ -67,16 +71,14 @@ class PublishIn:
     """True when this message told us who the speaker is: the caller enters it in the room's presence first."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeliverDirect:
+class DeliverDirect(_Effect, frozen=True, gc=False):
     client_id: str
     to: str
     text: str
     id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class JoinRoom:
+class JoinRoom(_Effect, frozen=True, gc=False):
     room: str
     since: Position | None
     history: int
@@ -84,43 +86,37 @@ class JoinRoom:
     id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class LeaveRoom:
+class LeaveRoom(_Effect, frozen=True, gc=False):
     room: str
     id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerHistory:
+class AnswerHistory(_Effect, frozen=True, gc=False):
     room: str
     before: int | None
     limit: int
     id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerPresence:
+class AnswerPresence(_Effect, frozen=True, gc=False):
     room: str
     id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SayError:
+class SayError(_Effect, frozen=True, gc=False):
     """Tell the client what was wrong; nothing else happened."""
 
     answer: ErrorAnswer
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(_Effect, frozen=True, gc=False):
     """Close the connection."""
 
     closing: closing.Closing
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing:
+class Nothing(_Effect, frozen=True, gc=False):
     """Nothing is to be done."""
 
 
