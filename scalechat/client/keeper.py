@@ -15,13 +15,14 @@ from scalechat.client.conversation import Break, ComeBack, Conversation, Outcome
 from scalechat.client.dial import Address, Connect, Ended, Link, open_link
 from scalechat.client.errors import CannotConnect, ChatEnded, Rejected, Unreachable, WrongProtocol
 from scalechat.client.events import Disconnected, Reconnected
+from scalechat.client.pace import Pace
 from scalechat.client.reconnect import Backoff
 from scalechat.wire import closing
 from scalechat.wire.codec import decode_server_text
 from scalechat.wire.messages import BadMessage, Limits, Welcome
 
-#: Requests under way; the next caller waits. Well below the burst that the server's message rate
-#: allows (100), because after a reconnect all of them are sent at once.
+#: Requests under way; the next caller waits. Enough to hide a round trip of half a second at the server's usual rate
+#: of 100 a second, and few enough to repeat after a reconnect.
 MAX_PENDING = 64
 #: TCP, TLS, handshake and welcome together: twice what the server gives a handshake.
 CONNECT_DEADLINE_S = 10.0
@@ -175,7 +176,8 @@ class Keeper:
         # No checkpoint from here to `_outgoing`: each request is in `frames` or in the channel.
         frames, outcomes = self._conversation.connected()
         self._outgoing = outgoing
-        nursery.start_soon(self._write, link, frames, to_write)
+        pace = Pace(welcome.limits.message_rate_per_s, now_s)
+        nursery.start_soon(self._write, link, pace, frames, to_write)
         nursery.start_soon(self._beat, link, max(_MIN_HEARTBEAT_S, welcome.heartbeat_ms / 1000))
         welcomed()
         try:
@@ -219,15 +221,19 @@ class Keeper:
     async def _write(
         self,
         link: Link,
+        pace: Pace,
         frames: list[bytes],
         requests: trio.MemoryReceiveChannel[tuple[str, bytes]],
     ) -> None:
         for frame in frames:
+            await trio.sleep(pace.next_in_s(trio.current_time()))
             if not await link.send(frame):
                 return await link.abort()
         async for id, frame in requests:
-            # A request that was cancelled before it left need not leave.
-            if self._conversation.is_pending(id) and not await link.send(frame):
+            if not self._conversation.is_pending(id):
+                continue  # cancelled before it left: so it need not leave
+            await trio.sleep(pace.next_in_s(trio.current_time()))
+            if not await link.send(frame):
                 return await link.abort()
         return None
 
