@@ -259,7 +259,7 @@ export class App {
     if (conversation.kind !== "room" || before === null) return;
     try {
       const answer = await this.#chat.history(conversation.name, { before, limit: PAGE_ROWS });
-      conversation.timeline.prepend(answer, PAGE_ROWS, this.#chat.clientId);
+      conversation.timeline.prepend(answer, this.#chat.clientId);
     } catch {
       // Not connected; scrolling tries again.
     }
@@ -376,8 +376,14 @@ export class App {
     this.#members.draw(members, this.#chat.clientId);
     const count = members.size.toLocaleString();
     byId("member-count").textContent = count;
-    byId("subtitle").textContent =
-      active?.kind === "person" ? "private" : members.size === 0 ? "" : `${count} member${members.size === 1 ? "" : "s"}`;
+    const inRoom = members.size === 0 ? "" : `${count} member${members.size === 1 ? "" : "s"}`;
+    byId("subtitle").textContent = active?.kind === "person" ? this.#whereabouts(active.name) : inRoom;
+  }
+
+  /** Where a person is now: nobody is told when a private message finds no one. */
+  #whereabouts(name) {
+    const shared = this.#conversations.list("room").find(({ members }) => members.has(name));
+    return shared ? `in #${shared.name} now` : "in none of your rooms now, so this may reach nobody";
   }
 
   #drawMe() {

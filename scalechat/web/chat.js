@@ -33,14 +33,11 @@
  */
 
 import { backoffMs, CLOSINGS, retryAfterMs, shouldReconnect } from "./backoff.js";
+import { CAPACITY, MAX_TRIES, Outbox } from "./outbox.js";
 import { Recent, RoomLog, toMessage } from "./resume.js";
 
 export const PROTOCOL = "scalechat.v1";
 
-/** Messages that may wait for an acknowledgement; one more is refused. A person never gets here, a loop does. */
-const OUTBOX_CAPACITY = 1000;
-/** A message that was on its way when so many connections broke is likely what breaks them: give it up. */
-const MAX_TRIES = 5;
 /** No welcome within this time: the attempt has failed. */
 const CONNECT_TIMEOUT_MS = 10_000;
 /** Something was asked and nothing at all was heard for so long: the connection is dead. */
@@ -49,8 +46,8 @@ const ANSWER_TIMEOUT_MS = 10_000;
 const WATCH_PERIOD_MS = 2_500;
 /** A connection that lasted so long was a good one: the next loss starts again with the shortest wait. */
 const GOOD_AFTER_MS = 5_000;
-/** Wait before repeating a message that met `rate_limited` or `busy`; doubled by each repetition, with jitter. */
-const REPEAT_BASE_MS = 1_000;
+/** Wait before joining again where the server was busy, on average. */
+const JOIN_AGAIN_MS = 1_500;
 /** Until the first welcome says otherwise. */
 const DEFAULT_LIMITS = Object.freeze({ message_size_bytes: 65_536, message_rate_per_s: 100 });
 
@@ -99,8 +96,7 @@ export class Chat {
   #listeners = new Map();
   /** Rooms this client wants to be in: name → {log, options, joined, early, waiting}. */
   #rooms = new Map();
-  /** Messages without an acknowledgement, oldest first: id → {frame, room, tries, sent, notBefore, resolve, reject}. */
-  #outbox = new Map();
+  #outbox;
   /** Questions under way on this connection: id → {resolve, reject}. */
   #questions = new Map();
   #directsSeen = new Recent(1000);
@@ -109,7 +105,7 @@ export class Chat {
   #welcomedAt = null;
   #heardAt = 0;
   #askedAt = null;
-  #timers = { retry: null, connect: null, watch: null, repeat: null };
+  #timers = { retry: null, connect: null, watch: null, flush: null, join: null };
   #online = () => this.reconnectNow();
 
   /** Who this client is; null until a token's `welcome` has said. @type {string | null} */
@@ -122,6 +118,7 @@ export class Chat {
   constructor(url, options) {
     this.clientId = options.clientId ?? null;
     this.#random = options.random ?? Math.random;
+    this.#outbox = new Outbox(this.#random);
     this.#url = new URL(url);
     this.#url.searchParams.set("room", ""); // Rooms are joined by command: one way for the first time and the tenth.
     if (options.clientId) this.#url.searchParams.set("clientId", options.clientId);
@@ -284,16 +281,15 @@ export class Chat {
     clearTimeout(this.#timers.retry);
     globalThis.removeEventListener?.("online", this.#online);
     const error = new ChatError("closed", plainReason(code, reason));
-    for (const entry of this.#outbox.values()) entry.reject(error);
-    for (const room of this.#rooms.values()) for (const waiting of room.waiting) waiting.reject(error);
-    this.#outbox.clear();
+    for (const { reject } of this.#outbox.takeAll()) reject(error);
+    for (const { waiting } of this.#rooms.values()) for (const { reject } of waiting) reject(error);
     this.#rooms.clear();
     this.#setStatus({ state: "closed", code, reason: plainReason(code, reason) });
   }
 
   /** Let go of the socket without waiting for its goodbye: on a dead link that would take minutes. */
   #drop(code = 1000) {
-    for (const name of ["connect", "watch", "repeat"]) clearTimeout(this.#timers[name]);
+    for (const name of ["connect", "watch", "flush", "join"]) clearTimeout(this.#timers[name]);
     const socket = this.#socket;
     this.#socket = null;
     if (socket) {
@@ -303,7 +299,7 @@ export class Chat {
     this.#welcomedAt = null;
     this.#askedAt = null;
     for (const room of this.#rooms.values()) Object.assign(room, { joined: false, early: [], joinId: null });
-    for (const entry of this.#outbox.values()) entry.sent = false;
+    this.#outbox.lost();
     const questions = [...this.#questions.values()];
     this.#questions.clear();
     for (const { reject } of questions) reject(new ChatError("disconnected", "the connection was lost"));
@@ -339,6 +335,16 @@ export class Chat {
     this.#transmit({ type: "join", id: entry.joinId, room, since, ...entry.options });
   }
 
+  #joinMissing() {
+    for (const [room, entry] of this.#rooms) if (!entry.joined) this.#sendJoin(room, entry);
+  }
+
+  /** The server had no room for a join: a full one is not there for good. */
+  #joinLater() {
+    clearTimeout(this.#timers.join);
+    this.#timers.join = setTimeout(() => this.#joinMissing(), JOIN_AGAIN_MS * (0.5 + this.#random()));
+  }
+
   #ask(frame) {
     return new Promise((resolve, reject) => {
       if (this.#status.state !== "open") throw new ChatError("disconnected", "not connected");
@@ -351,11 +357,11 @@ export class Chat {
   #enqueue(frame, room) {
     return new Promise((resolve, reject) => {
       if (this.#status.state === "closed") throw new ChatError("closed", "the connection is closed");
-      if (this.#outbox.size >= OUTBOX_CAPACITY) throw new ChatError("outbox_full", "too many messages are waiting");
+      if (this.#outbox.size >= CAPACITY) throw new ChatError("outbox_full", "too many messages are waiting");
       const size = frameBytes(frame);
       const most = this.limits.message_size_bytes;
       if (size > most) throw new ChatError("too_large", `${size} bytes; the server takes ${most}`);
-      this.#outbox.set(frame.id, { frame, room, tries: 0, sent: false, notBefore: 0, resolve, reject });
+      this.#outbox.add(frame, room, { resolve, reject });
       this.#flush();
     });
   }
@@ -363,25 +369,11 @@ export class Chat {
   /** Send what waits, in order: direct messages once connected, others once their room has been joined or resumed. */
   #flush() {
     if (this.#status.state !== "open") return;
-    const now = performance.now();
-    let next = Infinity;
-    for (const [id, entry] of this.#outbox) {
-      if (entry.sent || (entry.room !== null && this.#rooms.has(entry.room) && !this.#rooms.get(entry.room).joined)) continue;
-      if (entry.notBefore > now) {
-        next = Math.min(next, entry.notBefore);
-        continue;
-      }
-      if (entry.tries >= MAX_TRIES) {
-        this.#outbox.delete(id);
-        entry.reject(new ChatError("undeliverable", `not acknowledged in ${MAX_TRIES} tries`));
-        continue;
-      }
-      entry.tries += 1;
-      entry.sent = true;
-      this.#transmit(entry.frame);
-    }
-    clearTimeout(this.#timers.repeat);
-    if (next < Infinity) this.#timers.repeat = setTimeout(() => this.#flush(), next - now);
+    const { frames, givenUp, waitMs } = this.#outbox.due(performance.now(), (room) => this.#rooms.get(room)?.joined ?? true);
+    for (const frame of frames) this.#transmit(frame);
+    for (const { reject } of givenUp) reject(new ChatError("undeliverable", `not acknowledged in ${MAX_TRIES} tries`));
+    clearTimeout(this.#timers.flush);
+    if (waitMs < Infinity) this.#timers.flush = setTimeout(() => this.#flush(), waitMs);
   }
 
   // --- what is heard ------------------------------------------------------------------------------------------------
@@ -397,10 +389,10 @@ export class Chat {
       case "joined":
         return this.#hearJoined(frame);
       case "ack":
-        return this.#settle(frame.id, (entry) => entry.resolve({ id: frame.id, room: frame.room, seq: frame.seq }));
+        return this.#settle(frame.id, ({ resolve }) => resolve({ id: frame.id, room: frame.room, seq: frame.seq }));
       case "history":
       case "presence":
-        return this.#settle(frame.id, (question) => question.resolve(frame));
+        return this.#settle(frame.id, ({ resolve }) => resolve(frame));
       case "presence_event":
         return this.#emit("presence", { room: frame.room, clientId: frame.clientId, event: frame.event });
       case "direct":
@@ -421,10 +413,11 @@ export class Chat {
     this.limits = frame.limits;
     this.heartbeatMs = frame.heartbeat_ms;
     this.#welcomedAt = this.#heardAt;
+    this.#outbox.connected(frame.limits.message_rate_per_s, this.#heardAt);
     this.#setStatus({ state: "open" });
     const { clientId, session, limits, heartbeat_ms: heartbeatMs } = frame;
     this.#emit("welcome", { clientId, session, limits, heartbeatMs });
-    for (const [room, entry] of this.#rooms) if (entry.joinId === null) this.#sendJoin(room, entry);
+    this.#joinMissing();
     this.#watch();
     this.#flush();
   }
@@ -466,10 +459,8 @@ export class Chat {
 
   #hearError({ code, detail, id }) {
     const error = new ChatError(code, detail);
-    const entry = this.#outbox.get(id);
-    if (entry && (code === "rate_limited" || code === "busy")) {
-      entry.sent = false;
-      entry.notBefore = performance.now() + REPEAT_BASE_MS * 2 ** (entry.tries - 1) * (0.5 + this.#random());
+    const isPassing = code === "rate_limited" || code === "busy";
+    if (isPassing && this.#outbox.repeat(id, performance.now())) {
       this.#answered();
       this.#flush();
       return;
@@ -477,39 +468,33 @@ export class Chat {
     for (const [room, { joinId }] of this.#rooms) {
       if (id === undefined || joinId !== id) continue;
       this.#answered();
-      if (code === "busy") return; // The server is about to close; the next one is asked again.
+      if (isPassing) return this.#joinLater();
       this.#forgetRoom(room, error);
       return;
     }
-    if (!this.#settle(id, (request) => request.reject(error))) this.#emit("error", error);
+    if (!this.#settle(id, ({ reject }) => reject(error))) this.#emit("error", error);
   }
 
   /** Give the answer to whoever asked under `id`; false when nobody did. */
   #settle(id, answer) {
-    this.#answered();
-    const requests = this.#outbox.has(id) ? this.#outbox : this.#questions;
-    const request = requests.get(id);
+    const request = this.#outbox.take(id) ?? this.#questions.get(id);
+    this.#questions.delete(id);
     if (!request) return false;
-    requests.delete(id);
+    this.#answered();
     answer(request);
     return true;
   }
 
   /** An answer came, so the link lives; whether one is still due decides if silence matters. */
   #answered() {
-    const due = this.#questions.size > 0 || [...this.#outbox.values()].some((entry) => entry.sent);
-    this.#askedAt = due ? performance.now() : null;
+    this.#askedAt = this.#questions.size > 0 || this.#outbox.underWay ? performance.now() : null;
   }
 
   #forgetRoom(room, error) {
     const { waiting } = this.#rooms.get(room);
     this.#rooms.delete(room);
-    for (const { reject } of waiting) reject(error ?? new ChatError("left", "left the room"));
-    for (const [id, entry] of this.#outbox) {
-      if (entry.room !== room || entry.sent) continue;
-      this.#outbox.delete(id);
-      entry.reject(error ?? new ChatError("left", "left the room"));
-    }
+    const unsent = this.#outbox.takeAll((entry) => entry.room === room && !entry.sent);
+    for (const { reject } of [...waiting, ...unsent]) reject(error ?? new ChatError("left", "left the room"));
     this.#emit("left", { room, error });
   }
 

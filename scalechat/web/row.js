@@ -9,13 +9,13 @@ import { avatar, make } from "./dom.js";
 /** Above this a message is folded: it may have 64 KiB, and the next one should still be in sight. */
 const FOLD_CHARACTERS = 1400;
 const FOLD_LINES = 14;
-/** Links beyond this stay text: a message made of links costs an element each. */
-const MAX_LINKS = 50;
+/** Links and code beyond this stay plain text: a message made of links costs an element each. */
+const MAX_STYLED = 60;
 
-const LINK = /\bhttps?:\/\/[^\s<>"]+/g;
+const STYLED = /```\n?([^]+?)\n?```|`([^`\n]+)`|\bhttps?:\/\/[^\s<>"`]+/g;
 const ONLY_EMOJI = /^(?:\p{Extended_Pictographic}|\p{Emoji_Modifier}|\p{Regional_Indicator}|[\u200d\ufe0f\s])+$/u;
 
-const clock = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit" });
+const clock = new Intl.DateTimeFormat([], { hour: "numeric", minute: "2-digit" });
 const moment = new Intl.DateTimeFormat([], { dateStyle: "full", timeStyle: "medium" });
 const weekday = new Intl.DateTimeFormat([], { weekday: "long", day: "numeric", month: "long" });
 const fullDay = new Intl.DateTimeFormat([], { day: "numeric", month: "long", year: "numeric" });
@@ -70,7 +70,7 @@ function makeMessage(entry, actions) {
   const author = own
     ? make("span.author", {}, make("bdi", {}, clientId), make("span.you", {}, "you"))
     : make("button.author", { type: "button", title: `Private message to ${clientId}`, onclick: () => actions.onPerson(clientId) }, make("bdi", {}, clientId));
-  const when = make("time", { dateTime: new Date(ts).toISOString(), title: moment.format(ts) }, clock.format(ts));
+  const when = make("time", { dateTime: new Date(ts).toISOString(), title: moment.format(ts) }, ...clockParts(ts));
   const row = make("li.message", { "data-key": entry.key }, avatar(clientId));
   row.classList.toggle("own", own);
   row.classList.add(state);
@@ -78,8 +78,13 @@ function makeMessage(entry, actions) {
   return row;
 }
 
+/** The time of day; a narrow column leaves out what is no digit (AM, PM). */
+function clockParts(ts) {
+  return clock.formatToParts(ts).map(({ type, value }) => (type === "dayPeriod" ? make("span.period", {}, value) : value));
+}
+
 function makeText(text, { onFold }) {
-  const body = make("div.text", { dir: "auto" }, ...withLinks(text));
+  const body = make("div.text", { dir: "auto" }, ...styled(text));
   if (text.length <= 24 && ONLY_EMOJI.test(text)) body.classList.add("emoji");
   if (text.length <= FOLD_CHARACTERS && !hasManyLines(text)) return [body];
   body.classList.add("folded");
@@ -100,15 +105,21 @@ function hasManyLines(text) {
   return false;
 }
 
-function withLinks(text) {
+/** Text with links, `code` and fenced blocks; everything else stays as it was written. */
+function styled(text) {
   const parts = [];
   let from = 0;
-  for (const found of text.matchAll(LINK)) {
-    if (parts.length >= 2 * MAX_LINKS) break;
-    const address = withoutSentenceEnd(found[0]);
-    if (!URL.canParse(address)) continue;
-    parts.push(text.slice(from, found.index), make("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, address));
-    from = found.index + address.length;
+  for (const found of text.matchAll(STYLED)) {
+    if (parts.length >= 2 * MAX_STYLED) break;
+    const [whole, block, code] = found;
+    const address = block || code ? null : withoutSentenceEnd(whole);
+    if (address !== null && !URL.canParse(address)) continue;
+    const element =
+      address !== null
+        ? make("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, address)
+        : make(block ? "code.block" : "code", {}, block ?? code);
+    parts.push(text.slice(from, found.index), element);
+    from = found.index + (address ?? whole).length;
   }
   return [...parts, text.slice(from)];
 }
@@ -122,7 +133,7 @@ function withoutSentenceEnd(address) {
 
 function makeState({ state, error, id }, { onRetry, onDiscard }) {
   if (state === "kept") return null;
-  if (state === "pending") return make("div.state", {}, make("span", {}, "Sending…"));
+  if (state === "pending") return make("div.state", {}, make("span.sending", {}, "Sending…"), make("span.waiting", {}, "Waits for the connection"));
   return make(
     "div.state",
     {},

@@ -105,14 +105,13 @@ export class Timeline {
   /**
    * Add what `history` answered above everything else; ignored when it no longer connects.
    * @param {{epoch: string, messages: import("./resume.js").Message[]}} answer
-   * @param {number} asked  How many were asked for: fewer means that there is nothing older.
    * @param {string} me
    */
-  prepend({ epoch, messages }, asked, me) {
+  prepend({ epoch, messages }, me) {
     const before = this.olderThan;
     if (before === null || epoch !== this.#epoch) return;
     const older = messages.filter(({ seq }) => seq < before);
-    if (messages.length < asked) this.#exhaustedAt = older[0]?.seq ?? before;
+    if (older.length === 0) this.#exhaustedAt = before; // Fewer than asked may also mean that more would be too large.
     const from = this.first - older.length;
     const entries = older.map((message, index) => {
       this.#characters += message.text.length;
