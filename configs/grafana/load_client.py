@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from configs.grafana.model import Bars, Lines, Row, Series
-from configs.grafana.queries import LOAD, quantile, rate, total
+from configs.grafana.queries import LOAD, or_none, quantile, rate, total
 
 LOAD_CLIENT = Row(
     "The load client",
@@ -48,7 +48,7 @@ LOAD_CLIENT = Row(
             "Errors by kind",
             "cps",
             "What went wrong on the load clients' side.",
-            [Series(rate("scalechat_load_errors_total", "kind", where=LOAD), "{{kind}}")],
+            [Series(or_none(rate("scalechat_load_errors_total", "kind", where=LOAD), "kind"), "{{kind}}")],
         ),
     ],
 )

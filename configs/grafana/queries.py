@@ -38,3 +38,8 @@ def total(gauge: str, *by: str, where: str = SERVERS) -> str:
 def allowed(limit: str) -> str:
     """What the servers say they allow."""
     return f'max(scalechat_limit{{{SERVERS},name="{limit}"}})'
+
+
+def or_none(expr: str, label: str) -> str:
+    """`expr` and a line "none" at 0: a counter that appears with its first event would show nothing until then."""
+    return f'{expr} or label_replace(vector(0), "{label}", "none", "", "")'
