@@ -6,6 +6,7 @@ cause ends in one line on stderr; a traceback is always a bug of ours.
 
 import os
 import sys
+import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -103,7 +104,7 @@ class Commands:
         written = write_report(config.runs[0], config.out)
         print(written)
         if config.open:
-            _open_page(written.resolve().as_uri())
+            webbrowser.open(written.resolve().as_uri())
         return 0
 
     def demo(
@@ -112,11 +113,9 @@ class Commands:
         """See it all at once: a server, a short load run against it, and the report."""
         if print_config:
             return self._show(config)
-        import trio
-
         from scalechat.demo import run_demo
 
-        return trio.run(run_demo, config)
+        return run_demo(config)
 
     def _show(self, config: Config) -> int:
         for line in describe(config, self._provenance):
@@ -218,10 +217,3 @@ def _told_to_the_user(error: BaseException) -> ScaleChatError | KeyboardInterrup
         told = [_told_to_the_user(inner) for inner in error.exceptions]
         return None if None in told else told[0]
     return error if isinstance(error, ScaleChatError | KeyboardInterrupt) else None
-
-
-def _open_page(url: str) -> None:
-    import webbrowser
-
-    if not webbrowser.open(url):
-        print(f"scalechat: no web browser to open {url} with", file=sys.stderr)
