@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from .facts import most_of
+from .facts import generator_cpu, most_of, server_cpu
 from .frames import RunFrames
 from .units import count_text, duration_text, percent_text
 
@@ -32,7 +32,7 @@ THROTTLED_RATIO = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How much of a limit was used in the busy seconds (90th percentile) of the measured phases."""
+    """How much of a limit was used in the measured phases."""
 
     resource: str
     side: Side
@@ -68,7 +68,7 @@ def diagnose(frames: RunFrames) -> list[Finding]:
 
 def _usages(frames: RunFrames) -> Iterator[Usage]:
     server = frames.in_measured(frames.server_series)
-    cpu = most_of(server["cpu_cores"])
+    cpu = server_cpu(frames)
     yield Usage("server's core", "server", cpu, f"{percent_text(cpu)} of a core", SERVER_CORE_RATIO)
     files = most_of(server["open_fds"])
     most = most_of(server["max_fds"])
@@ -81,8 +81,7 @@ def _usages(frames: RunFrames) -> Iterator[Usage]:
         f"{count_text(connections)} of {count_text(cap)}",
         FULL_RATIO,
     )
-    generator = frames.in_measured(frames.generator_series)
-    cpu = most_of(generator["cpu_cores"])
+    cpu = generator_cpu(frames)
     yield Usage("generator's core", "generator", cpu, f"{percent_text(cpu)} of a core", GENERATOR_CORE_RATIO)
 
 

@@ -76,13 +76,18 @@ def latency_windows(frames: RunFrames) -> pd.DataFrame:
 
 
 def server_cpu(frames: RunFrames) -> float:
-    """Cores the server used in the busy seconds of the measured phases (90th percentile)."""
-    return most_of(frames.in_measured(frames.server_series)["cpu_cores"])
+    """Cores the busiest server used, mean over the measured phases."""
+    return _cores(frames, frames.server_series, "node", "server_cpu")
 
 
 def generator_cpu(frames: RunFrames) -> float:
-    """Cores the busiest load process used in its busy seconds (90th percentile)."""
-    return most_of(frames.in_measured(frames.generator_series)["cpu_cores"])
+    """Cores the busiest load process used, mean over the measured phases."""
+    return _cores(frames, frames.generator_series, "worker_id", "generator_cpu")
+
+
+def _cores(frames: RunFrames, series: pd.DataFrame, by: str, figure: str) -> float:
+    told = frames.figure(figure)
+    return float(frames.in_measured(series).groupby(by)["cpu_cores"].mean().max()) if np.isnan(told) else told
 
 
 def most_of(values: pd.Series[float]) -> float:

@@ -88,26 +88,33 @@ def over_time(
     window_s: float = 1.0,
     ranks: Sequence[float] = (0.5, 0.99),
 ) -> pd.DataFrame:
-    """Quantiles per window of time, exact: the buckets of all workers are summed first.
+    """Quantiles per window of time and phase, exact: the buckets of all workers are summed first.
+
+    A window in which the phase changed gives a row for each, so that no phase is judged by
+    another's deliveries.
 
     Returns:
-        `t_s` (middle of the window), `count`, `max` and one column per rank named by it, all
-        latencies in ns.  A quantile above which there is less than one sample is NaN.
+        `t_s` (middle of what was measured), `phase`, `count`, `max` and one column per rank named
+        by it, all latencies in ns.  A quantile with less than one sample beyond it is NaN.
     """
     rows = histograms[histograms["metric"] == metric]
+    begin = rows["t_s"] - rows["dt_s"]
     # A row covers the dt_s before its t_s; its middle decides, since clocks do not tick evenly.
-    window = np.floor((rows["t_s"] - rows["dt_s"] / 2) / window_s)
-    merged = _sum(rows.assign(window=window), ["window"])
-    found: list[dict[str, float]] = []
-    for start, buckets in merged.groupby("window"):
+    rows = rows.assign(begin=begin, window=np.floor((begin + rows["t_s"]) / 2 / window_s))
+    by = ["window", "phase"]
+    spans = rows.groupby(by).agg(begin=("begin", "min"), end=("t_s", "max")).reset_index()
+    found: list[dict[str, float | str]] = []
+    for _, buckets in _sum(rows, by).merge(spans, on=by).groupby(by):
         count = total(buckets)
         values = quantiles(buckets, [*ranks, 1.0])
-        row = {"t_s": (float(str(start)) + 0.5) * window_s, "count": float(count)}
+        first = buckets.iloc[0]
+        middle = float(first["begin"] + first["end"]) / 2
+        row: dict[str, float | str] = {"t_s": middle, "phase": str(first["phase"]), "count": count}
         for rank, value in zip(ranks, values, strict=False):
             row[str(rank)] = float(value) if enough(count, rank, above=1) else float("nan")
         found.append({**row, "max": float(values[-1])})
-    columns = ["t_s", "count", *(str(rank) for rank in ranks), "max"]
-    return pd.DataFrame(found, columns=columns, dtype="float64")
+    columns = ["t_s", "phase", "count", *(str(rank) for rank in ranks), "max"]
+    return pd.DataFrame(found, columns=columns).sort_values("t_s", ignore_index=True)
 
 
 def _sum(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -106,7 +107,7 @@ def objectives(frames: RunFrames) -> Html:
     rows = [
         (
             objective.expression,
-            MISSING if objective.observed is None else f"{objective.observed:,.4g} {objective.unit}",
+            _observed(objective),
             {True: "met", False: "missed", None: "cannot be judged"}[objective.ok],
             objective.reason or "",
         )
@@ -216,9 +217,18 @@ def _tiles(frames: RunFrames) -> str:
     return f'<dl class="tiles">{cells}</dl>'
 
 
+def _observed(objective: Objective) -> str:
+    if objective.observed is None:
+        return MISSING
+    if not re.search("[<>=]", objective.expression):
+        return ""  # A plain statement, true or not: there is no figure to show.
+    unit = "" if objective.unit == "ratio" else objective.unit
+    return f"{objective.observed:,.4g} {unit}".rstrip()
+
+
 def _missed(objective: Objective) -> str:
-    seen = "" if objective.observed is None else f": it was {objective.observed:,.4g} {objective.unit}"
-    return f"{objective.expression} was missed{seen}"
+    seen = _observed(objective)
+    return f"objective missed: {objective.expression}" + (f" (it was {seen})" if seen else "")
 
 
 def _of(book: Ledger, key: str) -> int | None:

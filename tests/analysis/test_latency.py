@@ -127,6 +127,14 @@ def test_a_second_with_few_values_has_no_p99() -> None:
     assert not np.isnan(found["0.99"].iloc[1])
 
 
+def test_a_phase_is_not_judged_by_the_one_before() -> None:
+    """A window in which the warm-up ended has a row for the warm-up and one for what follows."""
+    rows = pd.concat([frame((1, "0", [900] * 9)).assign(phase="warmup", t_s=0.3, dt_s=0.3), frame((1, "0", [10] * 9))])
+    found = latency.over_time(rows.assign(dt_s=[0.3, 0.7]), "delivery")
+    assert found[["phase", "max"]].to_numpy().tolist() == [["warmup", 904.0], ["steady", 11.0]]
+    assert found["t_s"].tolist() == pytest.approx([0.15, 0.65])
+
+
 def test_wider_windows_are_merged_not_averaged() -> None:
     """Two seconds as one window have the quantile of all their values."""
     found = latency.over_time(frame((1, "0", [10] * 300), (2, "0", [50] * 100)), "delivery", 2.0)

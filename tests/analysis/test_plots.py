@@ -97,7 +97,9 @@ def test_the_ledger_shows_every_account_and_what_is_not_known(analyse: Analyse) 
 
 def test_the_verdict_gives_its_reasons(analyse: Analyse) -> None:
     """A missed objective and a doubtful measurement are named, an unfinished run is called so."""
-    assert "p99(delivery) < 200ms was missed: it was 427.5 ms" in words(tables.verdict(analyse(Case(latency_ms=150))))
+    assert "objective missed: p99(delivery) < 200ms (it was 427.5 ms)" in words(
+        tables.verdict(analyse(Case(latency_ms=150)))
+    )
     assert "generator CPU 92 %" in words(tables.verdict(analyse(Case(invalid="generator CPU 92 %"))))
     assert "unfinished" in words(tables.verdict(analyse(Case(finished=False))))
 
