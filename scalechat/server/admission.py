@@ -140,6 +140,8 @@ class Admission:
             return self._decide_query(query, dialect, handshake.address)
         except BadMessage as bad:
             return Refuse("bad_name", HTTPStatus.BAD_REQUEST, bad.detail)
+        except OverflowError:
+            return Refuse("bad_token", HTTPStatus.UNAUTHORIZED, "a valid token is needed (exp is no time)")
         except ValueError:
             return Refuse("bad_request", HTTPStatus.BAD_REQUEST, "history, since_seq and presence are whole numbers")
         except jwt.InvalidTokenError as exc:
@@ -157,7 +159,8 @@ class Admission:
             if claimed is not None and claimed != claims["sub"]:
                 raise jwt.InvalidTokenError
             claimed = claims["sub"]
-            expires = claims.get("exp")
+            if "exp" in claims:
+                expires = float(claims["exp"])  # PyJWT also lets digits in quotes pass.
             if "rooms" in claims:
                 if not isinstance(claims["rooms"], list):
                     raise jwt.InvalidTokenError
