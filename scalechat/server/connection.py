@@ -16,7 +16,7 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, wrap_server_stream
 
 from scalechat.bus.base import Bus
-from scalechat.server.admission import AcceptAndClose, Admission, Admit, Handshake, Refuse
+from scalechat.server.admission import RETRY_AFTER_MS, AcceptAndClose, Admission, Admit, Handshake, Refuse
 from scalechat.server.conversation import Conversation, ConversationLimits
 from scalechat.server.eviction import Evictor
 from scalechat.server.heartbeat import Heartbeat
@@ -205,6 +205,8 @@ class _Connection:
         )
         service.hub.add(member)
         service.heartbeat.add(member)
+        if service.admission.draining:  # Since the handshake was decided: `Node.drain` has not seen this member.
+            member.end(closing.DRAINING, retry_after_ms=RETRY_AFTER_MS)
         try:
             with self._talk:
                 await self._conversation.greet(admit)
