@@ -25,12 +25,14 @@ RECEIVE_BYTES = 16 * 1024
 MAX_PASSED_FRAMES_PER_S = 1000
 """Control frames and fragments a second the library is given from one client: each costs it 50 µs, its bytes almost
 none."""
+MAX_FRAGMENTS = 1000
+"""Of one message. The library keeps a list of them, which empty ones could grow for ever below the size limit."""
 
 OnTexts = Callable[[list[bytes]], Awaitable[None]]
 
 
 class FrameFlood(Exception):
-    """Their fault: more control frames or fragments a second than any client needs."""
+    """Their fault: more control frames or fragments than any client needs."""
 
 
 class Transport(trio.abc.Stream):
@@ -109,19 +111,17 @@ class Transport(trio.abc.Stream):
     async def _take(self, data: bytes) -> bytes:
         self._counters.bytes_in += len(data)
         self.last_received_s = trio.current_time()
-        payloads, rest = self._lane.feed(data)
-        if payloads:
-            await self._on_texts(payloads)
-        if rest:
-            self._check_frame_rate()
-        return rest
-
-    def _check_frame_rate(self) -> None:
         if self.last_received_s - self._window_began_s >= 1.0:
             self._window_began_s = self.last_received_s
             self._window_frames = self._lane.passed_frames
-        elif self._lane.passed_frames - self._window_frames > MAX_PASSED_FRAMES_PER_S:
+        payloads, rest = self._lane.feed(data)
+        if payloads:
+            await self._on_texts(payloads)
+        if self._lane.passed_frames - self._window_frames > MAX_PASSED_FRAMES_PER_S:
             raise FrameFlood(f"more than {MAX_PASSED_FRAMES_PER_S} control frames or fragments in a second")
+        if self._lane.fragments > MAX_FRAGMENTS:
+            raise FrameFlood(f"a message in more than {MAX_FRAGMENTS} fragments")
+        return rest
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send or queue what the library writes; raises BrokenResourceError when it can be neither."""

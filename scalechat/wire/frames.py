@@ -67,7 +67,7 @@ class WholeFrames:
     library far more than its bytes suggest.
     """
 
-    __slots__ = ("_buffer", "_masked", "_max_payload_bytes", "_skip_bytes", "off", "passed_frames")
+    __slots__ = ("_buffer", "_masked", "_max_payload_bytes", "_skip_bytes", "fragments", "off", "passed_frames")
 
     def __init__(self, *, masked: bool, max_payload_bytes: int) -> None:
         """`masked`: True on a server (RFC 6455 section 5.1: clients mask, servers do not)."""
@@ -77,6 +77,8 @@ class WholeFrames:
         self._skip_bytes = 0  # While off: payload bytes still to come of the frame being walked.
         self.off = False
         self.passed_frames = 0
+        self.fragments = 0
+        """Frames so far of the message that is under way in fragments."""
 
     @property
     def buffered_bytes(self) -> int:
@@ -157,6 +159,8 @@ class WholeFrames:
             if extra:
                 length = int.from_bytes(data[at + 2 : at + 2 + extra], "big")
             self.passed_frames += 1
+            if data[at] & 0x0F < 0x8:  # Control frames may come between (RFC 6455 section 5.4).
+                self.fragments = 0 if data[at] & 0x80 else self.fragments + 1
             at += header + length
         self._skip_bytes = max(0, at - end)
         self._buffer = data[at:]
