@@ -10,7 +10,6 @@ with the length of the run.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -233,39 +232,41 @@ class Broadcasts:
         open_ones = np.repeat(counts < _view(self._expected)[messages], counts)
         self._carried = (at[open_ones] + self._base, sorted_ns[open_ones])
 
-    def retire(self, now_ns: int) -> Iterator[Broadcast]:
-        """Complete messages at the head of the table, and stragglers that became complete; they leave."""
+    def retire(self, now_ns: int, limit: int) -> list[Broadcast]:
+        """Up to `limit` messages whose account is closed, oldest first; they leave. Fewer mean that these were all."""
+        closed: list[Broadcast] = []
         gone = 0
         count = len(self._intended)
         crowded = count - _MAX_ROWS // 2  # the oldest of a crowd go early, see `settle`
         for at in range(count):
             age_ns = now_ns - self._intended[at]
             complete = self._delivered[at] >= self._expected[at] and (self._acked[at] or not self._acknowledged)
-            if age_ns < (GRACE_NS if complete else WINDOW_NS) and at >= crowded:
+            if len(closed) >= limit or (age_ns < (GRACE_NS if complete else WINDOW_NS) and at >= crowded):
                 break
             gone += 1
             message = self._take(at)
             if complete:
                 del self._rows[message.publisher, message.number]
-                yield message
+                closed.append(message)
             else:
                 self._stragglers[self._base + at] = message
                 if not message.missing:  # only its ack did not come
                     self._completed.append(self._base + at)
         self._drop(gone)
-        completed, self._completed = self._completed, []
-        for row in completed:
-            message = self._stragglers.pop(row)
+        while self._completed and len(closed) < limit:
+            message = self._stragglers.pop(self._completed.pop())
             del self._rows[message.publisher, message.number]
-            yield message
+            closed.append(message)
+        return closed
 
-    def finish(self) -> Iterator[Broadcast]:
+    def finish(self) -> list[Broadcast]:
         """Everything that is left, at the end of the run."""
         left = [*self._stragglers.values(), *(self._take(at) for at in range(len(self._intended)))]
         self._drop(len(self._intended))
         self._stragglers.clear()
+        self._completed.clear()
         self._rows.clear()
-        yield from left
+        return left
 
     def _straggler_or_column(self, row: int) -> tuple[int, int, int]:
         if row < self._base:

@@ -61,6 +61,11 @@ class Health:
         """Loop lag of the measured phase; fed while `measuring`."""
         self.measuring = False
 
+    @property
+    def lag_p99_ns(self) -> int | None:
+        """99th percentile of the loop lag in the measured phase; of ourselves we know enough after a hundred probes."""
+        return self.steady_lag.quantile_ns(0.99, min_beyond=1)
+
     async def watch(self) -> None:
         """Ask for a moment every 10 ms and note how late it came. Runs until cancelled."""
         while True:

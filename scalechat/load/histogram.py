@@ -98,9 +98,9 @@ class Histogram:
         for index in np.flatnonzero(self._counts).tolist():
             yield int(_LOWS[index]), int(_LOWS[index + 1]), int(self._counts[index])
 
-    def quantile_ns(self, q: float) -> int | None:
+    def quantile_ns(self, q: float, *, min_beyond: int = MIN_BEYOND) -> int | None:
         """The value below which the part `q` lies, at most 1.6 % too high; None with too few samples to say."""
-        if not self.count or (q < 1 and self.count * (1 - q) < MIN_BEYOND - 1e-9):
+        if not self.count or (q < 1 and self.count * (1 - q) < min_beyond - 1e-9):
             return None
         rank = max(1, math.ceil(q * self.count - 1e-9))
         seen = 0

@@ -16,7 +16,7 @@ from scalechat.load.health import Health, Pulse
 from scalechat.load.histogram import Histogram
 from scalechat.load.hlog import IntervalLog
 from scalechat.load.live import Snapshot
-from scalechat.load.recorder import Key, PhaseNumber, Recorder
+from scalechat.load.recorder import PhaseNumber, Recorder
 from scalechat.load.results import (
     BroadcastRow,
     ConnectionRow,
@@ -68,14 +68,28 @@ class Journal:
         """Most connections open at the end of a window of the measured phase."""
 
     def window(self, now_ns: int, *, target_clients: int, phase_left_s: float | None) -> Snapshot:
-        """Close the window that ends now: write its rows and hand them to the system."""
-        histograms, finished = self._recorder.end_window(now_ns)
-        return self._close(now_ns, histograms, finished, target_clients, phase_left_s)
+        """Close the window that ends now. Its rows are taken, not yet written."""
+        dt_s = (now_ns - self._last_ns) / 1e9
+        pulse = self._health.look()
+        send_lag = Histogram()
+        delivery = Histogram()
+        for (phase, metric), histogram in self._recorder.end_window():
+            self._histogram(now_ns, dt_s, phase, metric, histogram)
+            if metric == "send_lag":
+                send_lag.merge(histogram)
+            elif metric == "delivery":
+                delivery.merge(histogram)
+                if phase == PhaseNumber.STEADY:
+                    start_s, end_s = self._timeline.t_s(self._last_ns), self._timeline.t_s(now_ns)
+                    self._log.interval(histogram, start_s=start_s, end_s=end_s)
+        self._writer.append(self._timeseries(now_ns, target_clients), self._pulse(now_ns, dt_s, pulse, send_lag))
+        snapshot = self._snapshot(now_ns, dt_s, pulse, delivery, target_clients, phase_left_s)
+        self._remember(now_ns, pulse)
+        return snapshot
 
-    def last_window(self, now_ns: int, *, never_ns: int) -> Snapshot:
-        """Close the run's last window, in which what never came is counted (see `Recorder.end_run`)."""
-        histograms, finished = self._recorder.end_run(never_ns=never_ns, now_ns=now_ns)
-        return self._close(now_ns, histograms, finished, self._recorder.plan.clients, None)
+    def closed(self, messages: Iterable[Broadcast]) -> None:
+        """Messages whose account is closed."""
+        self._writer.extend(self._broadcast(message) for message in messages)
 
     def event(self, kind: str, detail: str, at_ns: int) -> None:
         """Something that explains the curves around it."""
@@ -123,34 +137,6 @@ class Journal:
             )
             for kind, entry in self._errors.kinds.items()
         )
-
-    def _close(
-        self,
-        now_ns: int,
-        histograms: Sequence[tuple[Key, Histogram]],
-        finished: Sequence[Broadcast],
-        target_clients: int,
-        phase_left_s: float | None,
-    ) -> Snapshot:
-        dt_s = (now_ns - self._last_ns) / 1e9
-        pulse = self._health.look()
-        send_lag = Histogram()
-        delivery = Histogram()
-        for (phase, metric), histogram in histograms:
-            self._histogram(now_ns, dt_s, phase, metric, histogram)
-            if metric == "send_lag":
-                send_lag.merge(histogram)
-            elif metric == "delivery":
-                delivery.merge(histogram)
-                if phase == PhaseNumber.STEADY:
-                    start_s, end_s = self._timeline.t_s(self._last_ns), self._timeline.t_s(now_ns)
-                    self._log.interval(histogram, start_s=start_s, end_s=end_s)
-        self._writer.extend(self._broadcast(message) for message in finished)
-        self._writer.append(self._timeseries(now_ns, target_clients), self._pulse(now_ns, dt_s, pulse, send_lag))
-        self._writer.flush()
-        snapshot = self._snapshot(now_ns, dt_s, pulse, delivery, target_clients, phase_left_s)
-        self._remember(now_ns, pulse)
-        return snapshot
 
     def _remember(self, now_ns: int, pulse: Pulse) -> None:
         counters = self._recorder.counters

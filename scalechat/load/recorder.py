@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -225,29 +225,36 @@ class Recorder:
         np.add.at(self._by_client, (clients, coarse), 1)
         self.broadcasts.settle(rows, latencies)
 
-    def end_window(self, now_ns: int) -> tuple[list[tuple[Key, Histogram]], list[Broadcast]]:
-        """What was counted since the last window, and the messages whose account is closed. Implies `flush`."""
+    def closed(self, now_ns: int, limit: int) -> list[Broadcast]:
+        """Up to `limit` messages whose account is closed; fewer mean that these were all for now."""
+        return self._count(self.broadcasts.retire(now_ns, limit))
+
+    def end_window(self) -> list[tuple[Key, Histogram]]:
+        """What was counted since the last window. Implies `flush`."""
         self.flush()
-        finished = self._closed(self.broadcasts.retire(now_ns))
-        return self._take_windows(), finished
+        windows = [(key, histogram) for key, histogram in self._windows.items() if histogram.count]
+        self._windows = {}
+        for key, histogram in windows:
+            self._totals.setdefault(key, Histogram()).merge(histogram)
+        return windows
 
-    def end_run(self, *, never_ns: int, now_ns: int) -> tuple[list[tuple[Key, Histogram]], list[Broadcast]]:
-        """The last window. Every expected delivery that did not come enters `delivery` as the time it was waited for.
+    def end_run(self, *, never_ns: int, now_ns: int) -> list[Broadcast]:
+        """The messages that are left. Call it before the last `end_window`, once.
 
-        That is from its intended time until now, and at least `never_ns`: a server that drops cannot look fast.
+        Every expected delivery that did not come enters `delivery` as the time it was waited for: from its intended
+        time until now, and at least `never_ns`. A server that drops cannot look fast.
         """
         self.flush()
         self._ended = True
-        finished = []
-        for message in self._closed(self.broadcasts.finish()):
+        left = self._count(self.broadcasts.finish())
+        for message in left:
             if message.missing:
                 waited_ns = max(never_ns, now_ns - message.intended_ns)
                 self._window(message.phase, "delivery").add_many(waited_ns, message.missing)
                 self._window(message.phase, "broadcast_last").add_many(waited_ns, 1)
                 if not message.delivered:
                     self._window(message.phase, "broadcast_first").add_many(waited_ns, 1)
-            finished.append(message)
-        return self._take_windows(), finished
+        return left
 
     # --- what is asked about it --------------------------------------------------------------------------------------
 
@@ -299,25 +306,17 @@ class Recorder:
             found.append((low + high) // 2)
         return found
 
-    def _closed(self, messages: Iterator[Broadcast]) -> list[Broadcast]:
-        """Messages whose account is closed; complete ones enter the histograms of first and last deliveries."""
-        closed = list(messages)
+    def _count(self, messages: list[Broadcast]) -> list[Broadcast]:
+        """Enter messages whose account is closed into the histograms of first and last deliveries."""
         groups: dict[Key, list[int]] = {}
-        for message in closed:
+        for message in messages:
             if message.first_ns is not None:
                 groups.setdefault((message.phase, "broadcast_first"), []).append(message.first_ns)
             if message.last_ns is not None and not message.missing:
                 groups.setdefault((message.phase, "broadcast_last"), []).append(message.last_ns)
         for (phase, metric), values in groups.items():
             self._window(phase, metric).add(np.array(values, dtype=np.int64))
-        return closed
+        return messages
 
     def _window(self, phase: int, metric: str) -> Histogram:
         return self._windows.setdefault((phase, metric), Histogram())
-
-    def _take_windows(self) -> list[tuple[Key, Histogram]]:
-        windows = [(key, histogram) for key, histogram in self._windows.items() if histogram.count]
-        self._windows = {}
-        for key, histogram in windows:
-            self._totals.setdefault(key, Histogram()).merge(histogram)
-        return windows
