@@ -20,7 +20,6 @@ from scalechat.config import (
     UsageError,
     public_values,
 )
-from scalechat.values import redact_url
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -84,22 +83,6 @@ def test_public_values_are_plain_and_complete() -> None:
     assert values["slo"] == ["missing == 0"]
     assert values["out"] == "there"
     assert values["publishers"] is None
-
-
-@pytest.mark.parametrize(
-    "url, shown",
-    [
-        ("ws://h:1/ws", "ws://h:1/ws"),
-        ("ws://h/ws?room=a%20b", "ws://h/ws?room=a%20b"),
-        ("ws://h/ws?token=abc&room=a", "ws://h/ws?token=***&room=a"),
-        ("redis://:pw@h:6379/0", "redis://***@h:6379/0"),
-        ("rediss://user:pw@h", "rediss://***@h"),
-        ("not a url [", "not a url ["),
-    ],
-)
-def test_a_url_is_shown_without_what_opens_the_door(url: str, shown: str) -> None:
-    """Passwords and tokens go, everything else stays as it was written."""
-    assert redact_url(url) == shown
 
 
 @pytest.mark.parametrize(
