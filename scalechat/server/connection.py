@@ -227,6 +227,8 @@ class _Connection:
             try:
                 message = await ws.get_message()
             except ConnectionClosed as closed:
+                if closed.reason is None:  # The library's reader is raising: let its error out before we cancel it.
+                    await trio.lowlevel.checkpoint()
                 self._note_library_close(closed.reason.code if closed.reason else closing.LOST.code)
                 return
             if isinstance(message, bytes):
