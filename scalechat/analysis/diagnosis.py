@@ -127,7 +127,7 @@ def _server_findings(frames: RunFrames) -> Iterator[Finding]:
             "the server's event loop",
             "server",
             f"loop lag p99 {duration_text(lag * 1e9)} although its core was not full",
-            "look for blocking work on the loop, swapping, or a CPU quota",
+            "look for other programs on its CPU, a CPU quota, swapping, or blocking work on the loop",
         )
     evicted = frames.timeseries.groupby("worker_id")["evicted_total"].max().sum()
     if evicted:

@@ -25,6 +25,7 @@ __all__ = [
     "latency_windows",
     "most_of",
     "rate",
+    "send_lag",
     "server_cpu",
     "sum_of_last",
 ]
@@ -73,6 +74,15 @@ def latency_windows(frames: RunFrames) -> pd.DataFrame:
     """Delivery latency per second, or per as many seconds as keep the points few."""
     width = max(1.0, float(np.ceil(frames.end_s / _MOST_WINDOWS)))
     return latency.over_time(frames.histograms, "delivery", width)
+
+
+def send_lag(frames: RunFrames) -> float:
+    """How much later than due half of the messages left the generator, in ns."""
+    told = frames.figure("send_lag_p50") * 1e6
+    if not np.isnan(told):
+        return told
+    names = [phase.name for phase in frames.measured]
+    return latency.quantile(latency.merge(frames.histograms, "send_lag", names), 0.5)
 
 
 def server_cpu(frames: RunFrames) -> float:

@@ -170,10 +170,12 @@ def limit_line(axes: Axes, value: float, text: str) -> None:
     """A bound, named at its right end; the axes, whose scale must be set, reach beyond it."""
     axes.axhline(value, color=COLORS["limit"], lw=1.0, ls=(0, (4, 3)))
     low, high = axes.get_ylim()
-    beyond = value * (value / low) ** 0.2 if axes.get_yscale() == "log" else 1.25 * value
-    axes.set_ylim(low, max(high, beyond))
     if axes.get_yscale() == "log":
+        low = min(low, value / 2)
+        axes.set_ylim(low, max(high, value * (value / low) ** 0.2))
         _log_ticks(axes)
+    else:
+        axes.set_ylim(low, max(high, 1.25 * value))
     axes.annotate(
         text,
         (1.0, value),
@@ -238,14 +240,13 @@ def count_axis(axes: Axes) -> None:
     high = max(axes.dataLim.y1, 0.0) if axes.lines else 0.0
     axes.set_ylim(0, 1.2 * high if high > 0 else 1.0)
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _thousands(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _thousands(value, axes.get_ylim()[1])))
 
 
-def _thousands(value: float) -> str:
-    for factor, letter in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= factor:
-            return f"{value / factor:g} {letter}"
-    return f"{value:g}"
+def _thousands(value: float, top: float) -> str:
+    """One unit for all numbers of an axis that ends at `top`."""
+    factor, letter = (1e6, " M") if top >= 1e7 else (1e3, " k") if top >= 1e4 else (1.0, "")
+    return f"{value / factor:,g}{letter}" if value else "0"
 
 
 def _short(text: str) -> str:

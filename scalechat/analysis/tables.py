@@ -170,7 +170,7 @@ def configuration(frames: RunFrames) -> Html:
         key=lambda row: row[2] == "default",
     )
     classes = ["default" if source == "default" else "" for _, _, source in rows]
-    return _table(("option", "value", "from"), rows, classes=classes)
+    return _table(("option", "value", "from"), rows, classes=classes, breakable=True)
 
 
 def machines(frames: RunFrames) -> Html:
@@ -193,7 +193,7 @@ def machines(frames: RunFrames) -> Html:
         cpus = f"{worker.cpu_count} x {worker.cpu_model or 'CPU not known'}{quota}"
         software = f"{worker.kernel}, Python {worker.python}, Trio {worker.trio}"
         rows.append((f"worker {worker.worker_id}", f"{worker.host}, {cpus}, {software}"))
-    return _table(("", ""), rows)
+    return _table(("", ""), rows, breakable=True)
 
 
 # ---- parts ----------------------------------------------------------------------------------
@@ -271,6 +271,7 @@ def _table(
     *,
     numeric: Iterable[int] = (),
     classes: Iterable[str] | None = None,
+    breakable: bool = False,
 ) -> Html:
     right = set(numeric)
 
@@ -282,4 +283,5 @@ def _table(
     kinds = list(classes) if classes is not None else [""] * len(listed)
     top = f"<thead><tr>{cells(head, 'th')}</tr></thead>" if any(head) else ""
     body = "".join(f'<tr class="{kind}">{cells(row, "td")}</tr>' for kind, row in zip(kinds, listed, strict=True))
-    return Html(f"<table>{top}<tbody>{body}</tbody></table>")
+    kind = ' class="breakable"' if breakable else ""  # long paths and addresses break anywhere
+    return Html(f"<table{kind}>{top}<tbody>{body}</tbody></table>")

@@ -117,7 +117,7 @@ def generator(frames: RunFrames) -> str:
     """Whether the load generator was fit to measure."""
     rows = frames.in_measured(frames.generator_series)
     cpu = facts.generator_cpu(frames)
-    lag, late = float(rows["loop_lag_p99_ns"].max()), float(rows["send_lag_p50_ns"].median())
+    lag, late = float(rows["loop_lag_p99_ns"].max()), facts.send_lag(frames)
     parts = [
         text
         for value, text in (
@@ -128,14 +128,15 @@ def generator(frames: RunFrames) -> str:
         if not np.isnan(value)
     ]
     limited = any(finding.side == "generator" for finding in diagnosis.diagnose(frames))
-    state = "was at its own limit" if limited else "was fit to measure"
+    state = "was not fit to measure" if limited else "was fit to measure"
     return f"The generator {state}: {_listed(parts)}" if parts else f"The generator {state}"
 
 
 def _limited_by(frames: RunFrames) -> str:
     found = diagnosis.diagnose(frames)
     if found:
-        return f"limited by {found[0].cause} ({found[0].evidence})"
+        # Why a generator is doubted takes a sentence, and stands with the verdict.
+        return f"limited by {found[0].cause}" + (f" ({found[0].evidence})" if found[0].side == "server" else "")
     server_cpu = facts.server_cpu(frames)
     if not np.isnan(server_cpu):
         return f"nothing was at its limit (server at {percent_text(server_cpu)} of a core)"
