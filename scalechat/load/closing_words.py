@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from scalechat.load.conclusion import RunOutcome
-from scalechat.load.results import Figure, Ledger, Objective
+from scalechat.load.results import Figure, Ledger, Objective, Verdict
 
-_STYLES = {"pass": "bold green", "fail": "bold red", "invalid": "bold yellow"}
-
-
-def print_summary(outcome: RunOutcome, console: Console) -> None:
-    """For a person; `RunOutcome.summary` is the same for a program."""
-    summary, ledger = outcome.summary, outcome.manifest.ledger
-    figures = summary.figures
-    verdict = Text(summary.verdict, style=_STYLES[summary.verdict])
-    if summary.interrupted:
-        verdict.append(" (interrupted)", style="yellow")
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
-    table.add_row("verdict", verdict)
-    for reason in summary.validity.reasons:
-        table.add_row("", Text(f"cannot be trusted: {reason.text}", style="yellow"))
-    for objective in summary.objectives:
-        if objective.ok is not True or objective.bound != 1.0:
-            table.add_row("", _objective(objective))
-    table.add_row(
-        "load",
-        f"{_count(figures, 'clients')} clients in {_count(figures, 'rooms')} rooms, "
-        f"{_count(figures, 'published_per_s')} of {_count(figures, 'offered_per_s')} messages/s, "
-        f"{_count(figures, 'delivered_per_s')} deliveries/s",
-    )
-    table.add_row("delivery", "  ".join(f"{name} {_ms(figures, key)}" for name, key in _PERCENTILES))
-    table.add_row("ledger", _ledger(ledger))
-    table.add_row(
-        "health",
-        f"load client {_cores(figures, 'generator_cpu')}, loop lag p99 {_ms(figures, 'loop_lag_p99')}; "
-        f"server {_cores(figures, 'server_cpu')}",
-    )
-    table.add_row("run", str(outcome.run_dir))
-    console.print(table, soft_wrap=False)
-
-
-_PERCENTILES = (
+_STYLES: Final[dict[Verdict, str]] = {"pass": "bold green", "fail": "bold red", "invalid": "bold yellow"}
+_SIGNS: Final = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}
+_PERCENTILES: Final = (
     ("p50", "delivery_p50"),
     ("p90", "delivery_p90"),
     ("p99", "delivery_p99"),
@@ -54,28 +21,68 @@ _PERCENTILES = (
 )
 
 
+def print_summary(outcome: RunOutcome, console: Console) -> None:
+    """For a person; `RunOutcome.summary` is the same for a program."""
+    summary, figures = outcome.summary, outcome.summary.figures
+    verdict = Text(summary.verdict, style=_STYLES[summary.verdict])
+    if summary.interrupted:
+        verdict.append(" (interrupted)", style="yellow")
+    distrust = (Text(f"! cannot be trusted: {reason.text}", style="yellow") for reason in summary.validity.reasons)
+    lines = [
+        ("verdict", verdict),
+        *(("", text) for text in distrust),
+        *(("", _objective(objective)) for objective in summary.objectives),
+        ("load", Text(_load(figures))),
+        ("delivery", Text("  ".join(f"{name} {_ms(figures, key)}" for name, key in _PERCENTILES))),
+        ("ledger", _ledger(outcome.manifest.ledger)),
+        ("health", Text(_health(figures))),
+        ("run", Text(str(outcome.run_dir))),
+    ]
+    for label, text in lines:
+        # Never wrapped: on a terminal that breaks nothing, and elsewhere somebody greps for it.
+        console.print(Text(f"{label:<10}", style="dim"), text, sep="", soft_wrap=True, highlight=False)
+
+
 def _objective(objective: Objective) -> Text:
-    sign, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}[objective.ok]
-    observed = "" if objective.observed is None else f": {objective.observed:,.4g} {objective.unit}".rstrip()
+    sign, style = _SIGNS[objective.ok]
+    observed = ""
+    if objective.observed is not None and objective.unit:
+        observed = f": {objective.observed:,.4g}" + (f" {objective.unit}" if objective.unit != "ratio" else "")
     reason = "" if objective.reason is None else f" ({objective.reason})"
     return Text(f"{sign} {objective.expression}{observed}{reason}", style=style)
 
 
+def _load(figures: dict[str, Figure]) -> str:
+    rooms = "1 room" if figures["rooms"].value == 1 else f"{_count(figures, 'rooms')} rooms"
+    return (
+        f"{_count(figures, 'clients')} clients in {rooms}, "
+        f"{_count(figures, 'published_per_s')} of {_count(figures, 'offered_per_s')} messages/s, "
+        f"{_count(figures, 'delivered_per_s')} deliveries/s"
+    )
+
+
 def _ledger(ledger: Ledger) -> Text:
-    text = Text(f"{ledger.delivered:,} of {ledger.expected:,} deliveries; ")
-    for count, what in (
+    text = Text(f"{ledger.delivered:,} of {ledger.expected:,} deliveries")
+    always = (
         (ledger.missing, "missing"),
         (ledger.duplicated, "duplicated"),
         (ledger.reordered, "reordered"),
         (ledger.corrupted, "corrupted"),
         (ledger.phantom, "phantom"),
-    ):
-        text.append(f"{count:,} {what}  ", style="red" if count else "")
-    if ledger.unacked:
-        text.append(f"{ledger.unacked:,} unacknowledged  ", style="red")
-    if ledger.rejected:
-        text.append(f"{ledger.rejected:,} rejected", style="red")
+    )
+    sometimes = ((ledger.unacked, "unacknowledged"), (ledger.rejected, "rejected"))
+    for count, what in (*always, *((count, what) for count, what in sometimes if count)):
+        text.append(", ")
+        text.append(f"{count:,} {what}", style="red" if count else "")
     return text
+
+
+def _health(figures: dict[str, Figure]) -> str:
+    server = figures["server_cpu"].value
+    return (
+        f"load client {_cores(figures['generator_cpu'].value)}, loop lag p99 {_ms(figures, 'loop_lag_p99')}; "
+        f"server {'not scraped' if server is None else _cores(server)}"
+    )
 
 
 def _count(figures: dict[str, Figure], name: str) -> str:
@@ -88,6 +95,5 @@ def _ms(figures: dict[str, Figure], name: str) -> str:
     return "-" if value is None else f"{value:,.2f} ms"
 
 
-def _cores(figures: dict[str, Figure], name: str) -> str:
-    value = figures[name].value
-    return "CPU unknown" if value is None else f"{value:.0%} of a core"
+def _cores(cores: float | None) -> str:
+    return "-" if cores is None else f"{cores:.0%} of a core"

@@ -7,6 +7,7 @@ clients fail for the same reason and a person wants one line about it.
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import ssl
 import sys
@@ -86,7 +87,7 @@ class TcpConnector:
                 with trio.fail_after(10):
                     link = await connector._open_tcp(0)
             except OSError as error:
-                failure = error.strerror or str(error)
+                failure = _words(error)
                 continue
             except trio.TooSlowError:
                 failure = "no answer"
@@ -162,14 +163,22 @@ def failure_of(error: BaseException) -> Failure | None:
         case NotOffered():
             return Failure("rejected", "the server does not speak scalechat.v1; try --target plain")
         case ssl.SSLError():
-            return Failure("other", f"TLS: {first.reason or first}")
+            reason = getattr(first, "verify_message", None) or first.reason or str(first)
+            return Failure("other", f"no TLS ({reason}); check ws:// or wss:// in --server-url")
         case OSError():
-            return Failure("other", first.strerror or str(first))
+            return Failure("other", _words(first))
+        case trio.BrokenResourceError() if isinstance(first.__cause__, ssl.SSLError):
+            return failure_of(first.__cause__)  # so Trio reports a failed TLS handshake
         case trio.BrokenResourceError() | trio.ClosedResourceError():
             return Failure("other", "the connection broke")
     if _module_of(first).partition(".")[0] in _PROTOCOL_LIBRARIES:
         return Failure("other", f"{type(first).__name__}: {first}")
     return None
+
+
+def _words(error: OSError) -> str:
+    # Trio puts the address into the text of a failed connect; the number says it alone.
+    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 def _module_of(error: BaseException) -> str:

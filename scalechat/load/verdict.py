@@ -87,6 +87,7 @@ def judge(facts: Facts, slos: Sequence[Slo], judged: Sequence[Objective]) -> Jud
 
 
 def _implied(facts: Facts) -> list[Objective]:
+    # Whoever interrupts a run knows that it was cut short; that is not the server's failure.
     completed = Objective(
         expression="the run reached its end",
         observed=float(facts.completed),
@@ -95,8 +96,9 @@ def _implied(facts: Facts) -> list[Objective]:
         ok=facts.completed,
         reason=facts.why_not,
     )
+    implied = [] if facts.interrupted else [completed]
     if not facts.intended:
-        return [completed]
+        return implied
     achieved = facts.in_time / facts.intended
     applied = Objective(
         expression=f"published / offered >= {MIN_ACHIEVED}",
@@ -106,7 +108,7 @@ def _implied(facts: Facts) -> list[Objective]:
         ok=achieved >= MIN_ACHIEVED,
         reason=None if achieved >= MIN_ACHIEVED else "the other objectives were met under less load than asked for",
     )
-    return [completed, applied]
+    return [*implied, applied]
 
 
 def _generator_reasons(facts: Facts, slos: Sequence[Slo]) -> list[Reason]:
