@@ -184,13 +184,14 @@ class Client:
         self.websocket = websocket
         self.welcome: Said = {}
         self.joined: Said = {}
+        self.last: Said = {}
 
     async def say(self, **value: object) -> None:
         await self.websocket.send_message(json.dumps(value))
 
     async def hear(self) -> Said:
-        value: Said = json.loads(await self.websocket.get_message())
-        return value
+        self.last = json.loads(await self.websocket.get_message())
+        return self.last
 
     async def ask(self, **value: object) -> Said:
         """Say it and hear what comes back first."""
