@@ -45,11 +45,12 @@ _HTTP_TEXTS = {
     400: "the server refused the name or the room",
     401: "the server wants a valid token (--token)",
     403: "the server does not let this client in",
-    404: "the server has no chat at this path; it is usually /ws",
+    404: "the server has no chat at this path",
     426: "the server does not speak this version of WebSocket",
     429: "the server has had too many requests from here",
     503: "the server takes no connections at the moment",
 }
+_USUAL_PATH = "/ws"
 _PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -258,6 +259,8 @@ def _handshake_error(address: Address, failure: Exception | None) -> NotAWebSock
     if status < 400:
         return NotAWebSocket(f"a web server answers at {address}, but not with a WebSocket")
     text = _HTTP_TEXTS.get(status, f"the server refused the connection with HTTP status {status}")
+    if status in {403, 404} and address.path != _USUAL_PATH:
+        text += f"; its chat is usually at {_USUAL_PATH}"
     detail = _first_line(failure.body)
     return Rejected(
         f"{text} ({detail})" if detail else text,

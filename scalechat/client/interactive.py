@@ -72,6 +72,7 @@ class _Session:
         self._trouble = ""
         self._working = False
         self._all_done = trio.Event()
+        self._showing = trio.Lock()
         self._transcript = Transcript(now=local_now, own_name=chat.client_id, current_room=self._room)
         self._todo, self._work = trio.open_memory_channel[Command](MAX_LINES_AHEAD)
 
@@ -82,7 +83,8 @@ class _Session:
 
     async def run(self) -> None:
         """Serve the person until one of us leaves or the chat is over."""
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as self._nursery:
+            nursery = self._nursery
             self._refresh()
             await nursery.start(self._screen.run)
             nursery.start_soon(self._listen, nursery)
@@ -100,24 +102,29 @@ class _Session:
     async def _listen(self, nursery: trio.Nursery) -> None:
         try:
             async for event in self._chat:
-                batch = [event]
-                while len(batch) < _BATCH_EVENTS and (following := self._chat.next_nowait()) is not None:
-                    batch.append(following)
-                for each in batch:
-                    self._note(each, nursery)
-                self._refresh()
-                await self._screen.show(self._transcript.lines(batch))
+                await self._show([], event)
                 await trio.sleep(_BATCH_PAUSE_S)
         except ChatEnded as over:
             self.over = over
         nursery.cancel_scope.cancel()
 
-    def _note(self, event: Event, nursery: trio.Nursery) -> None:
+    async def _show(self, lines: list[Line], *first: Event) -> None:
+        """Show `first` and every event that is here already, then `lines`: an answer follows what came before it."""
+        async with self._showing:
+            batch = list(first)
+            while len(batch) < _BATCH_EVENTS and (event := self._chat.next_nowait()) is not None:
+                batch.append(event)
+            for event in batch:
+                self._note(event)
+            self._refresh()
+            await self._screen.show(self._transcript.lines(batch) + lines)
+
+    def _note(self, event: Event) -> None:
         match event:
             case Joined(room=room, resumed=resumed):
                 if not resumed:
                     self._turn_to(room)
-                nursery.start_soon(self._learn_people, room)
+                self._nursery.start_soon(self._learn_people, room)
             case LeftBehind(room=room):
                 self._gone_from(room)
             case PresenceEvent(room=room, client_id=name, event=what):
@@ -193,6 +200,7 @@ class _Session:
             case Leave(room):
                 left = room or self._here()
                 await self._chat.leave(left)
+                await self._show([])  # what was said there until now, as said there
                 self._gone_from(left)
                 return [self._transcript.notice(f"you left {left}" + (f", now in {self._room}" if self._room else ""))]
             case Who():
@@ -226,9 +234,6 @@ class _Session:
         self._people.pop(room, None)
         if room == self._room:
             self._room = self._transcript.current_room = self._chat.rooms[-1] if self._chat.rooms else None
-
-    async def _show(self, lines: list[Line]) -> None:
-        await self._screen.show(lines)
 
     def _refresh(self) -> None:
         rooms = self._chat.rooms

@@ -8,11 +8,11 @@ ends, and restores the terminal, before `Screen.run` returns.
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import trio
 from prompt_toolkit.application import Application
-from prompt_toolkit.application.run_in_terminal import run_in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
@@ -47,7 +47,7 @@ from scalechat.client.wrap import Line
 
 #: Lines typed and not yet worked off. A person is that far ahead only while the server is away.
 MAX_LINES_AHEAD = 64
-#: Rows that the completion menu opens below the line.
+#: Rows that the completion menu opens below the line at most.
 _MENU_ROWS = 8
 
 STYLE = Style.from_dict(
@@ -172,7 +172,8 @@ class Screen:
         finally:
             self._cancelled = True  # for an application that is only starting
             if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._exit)
+                with suppress(RuntimeError):  # its loop is closed: it is ending by itself
+                    self._loop.call_soon_threadsafe(self._exit)
 
     # ---- the thread's side -----------------------------------------------------------------
 
@@ -189,19 +190,17 @@ class Screen:
             self._app.exit()
 
     def _print(self, lines: list[Line], done: Callable[[], None]) -> None:
+        # Not `run_in_terminal`: it gives the terminal back to the kernel meanwhile, which then echoes what is typed in
+        # that moment and takes Ctrl-D for itself. A raw terminal prints lines as well.
         app = self._app
-        if app is None:
-            done()
-            return
-
-        def write() -> None:
+        if app is not None and not app.is_done:
             text: StyleAndTextTuples = []
             for line in fit(lines, app.output.get_size().columns):
                 text += [*line, ("", "\n")]
+            app.renderer.erase()
             print_formatted_text(app.output, FormattedText(text), STYLE)
-
-        future = asyncio.ensure_future(run_in_terminal(write))
-        future.add_done_callback(lambda _: done())
+            app.invalidate()
+        done()
 
     def _application(self, typed: Callable[[str], None]) -> Application[None]:
         def accept(buffer: Buffer) -> bool:
@@ -217,7 +216,7 @@ class Screen:
                 search_buffer_control=search.control,
                 preview_search=True,
             ),
-            height=lambda: Dimension(min=_MENU_ROWS + 1 if buffer.complete_state else 1),
+            height=lambda: Dimension(min=1 + _menu_rows(buffer)),
             wrap_lines=True,
             dont_extend_height=True,
         )
@@ -262,6 +261,11 @@ class _Completer(Completer):
         word = before.rpartition(" ")[2]
         for text, meaning in complete(before, self._screen.status.known):
             yield Completion(visible(text), start_position=-len(word), display_meta=meaning)
+
+
+def _menu_rows(buffer: Buffer) -> int:
+    state = buffer.complete_state
+    return min(_MENU_ROWS, len(state.completions)) if state else 0
 
 
 def _keys() -> KeyBindings:

@@ -60,7 +60,7 @@ def http(status: str, body: str = "", *headers: str) -> bytes:
             "the server does not let this client in (origin not allowed)",
         ),
         (http("400 Bad Request", "bad name"), Rejected, "the server refused the name or the room (bad name)"),
-        (http("404 Not Found"), Rejected, "the server has no chat at this path; it is usually /ws"),
+        (http("404 Not Found"), Rejected, "the server has no chat at this path"),
         (http("418 Teapot"), Rejected, "the server refused the connection with HTTP status 418"),
         (
             http("200 OK", "<html>hello"),
@@ -84,6 +84,13 @@ async def test_each_refusal_is_one_sentence(
     assert type(error) is kind
     assert str(error) == text
     assert error.lasting
+
+
+async def test_an_unusual_path_gets_a_hint(autojump_clock: MockClock) -> None:
+    """The commonest mistake behind these two statuses."""
+    with pytest.raises(Rejected, match=r"; its chat is usually at /ws$"):
+        async with open_chat("ws://chat.test/chat", connect=answering(http("404 Not Found"))):
+            pytest.fail("let in")
 
 
 async def test_a_server_that_is_busy_is_worth_another_attempt(autojump_clock: MockClock) -> None:
