@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
+import psutil
 import pytest
 import trio
 from hatchling.builders.wheel import WheelBuilder
@@ -15,6 +19,7 @@ from scalechat.analysis import report
 from scalechat.analysis.report import write_report
 from scalechat.config import OperationalError
 from scalechat.load.results import RunWriter
+from tests.conftest import clean_environ, eventually
 
 from .synthetic import Case, write_run
 
@@ -106,3 +111,27 @@ def test_an_installed_package_has_all_that_the_report_needs() -> None:
         "scalechat/analysis/template/report/style.css",
         "scalechat/load/schemas/run.schema.json",
     } <= packed
+
+
+def test_ctrl_c_ends_the_kernel_and_writes_nothing(healthy_run: Path) -> None:
+    """Interrupted while the notebook runs: no traceback, no process and no half report left."""
+    report_of = subprocess.Popen(
+        [sys.executable, "-m", "scalechat", "report", str(healthy_run)],
+        env=clean_environ(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    kernels: list[psutil.Process] = []
+
+    def started() -> bool:
+        kernels[:] = psutil.Process(report_of.pid).children()
+        return bool(kernels)
+
+    eventually(started, "a kernel", 60.0)
+    report_of.send_signal(signal.SIGINT)
+    _, complaint = report_of.communicate(timeout=60.0)
+    assert report_of.returncode == 130
+    assert "Traceback" not in complaint
+    assert not any(kernel.is_running() for kernel in kernels)
+    assert not list(healthy_run.glob("*report*"))
