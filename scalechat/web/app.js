@@ -15,15 +15,12 @@ import { showEntrance } from "./entrance.js";
 import { ErrorLine, plainError } from "./error-line.js";
 import { LinkState } from "./link-state.js";
 import { Members, Sidebar } from "./panels.js";
+import { Presence } from "./presence.js";
 import { remember } from "./settings.js";
 import { PAGE_ROWS, Thread } from "./thread.js";
 
 /** Messages that a room begins with. */
 const HISTORY = 60;
-/** Connection counts change without an event, so the list is read anew now and then, where that is cheap. */
-const PRESENCE_PERIOD_MS = 20_000;
-const PRESENCE_POLL_BELOW = 300;
-
 /** Events of the client → conversations → what is seen; and what the person does → the client. */
 export class App {
   #chat;
@@ -33,6 +30,7 @@ export class App {
   #composer;
   #sidebar;
   #members;
+  #presence;
   #link;
   #drawers = setUpDrawers();
   #drawing = false;
@@ -82,11 +80,11 @@ export class App {
       onIdentity: again,
     });
     byId("me").addEventListener("click", again);
+    this.#presence = new Presence(chat, this.#conversations, () => this.#drawSoon());
     this.#listen();
     this.#drawMe();
     for (const room of settings.rooms.length ? settings.rooms : [settings.room]) this.#joinRoom(room);
     this.#route();
-    this.#refreshPresenceRegularly();
   }
 
   #listen() {
@@ -98,7 +96,6 @@ export class App {
     chat.on("message", (message) => this.#onMessage(message));
     chat.on("gap", ({ room, missed }) => this.#gap(room, missed));
     chat.on("direct", (direct) => this.#onDirect(direct));
-    chat.on("presence", (event) => this.#onPresence(event));
     chat.on("error", (error) => this.#errors.show(plainError(error)));
     window.addEventListener("hashchange", () => this.#route());
     window.addEventListener("beforeunload", (event) => {
@@ -138,7 +135,6 @@ export class App {
         ? `This is the beginning of what the server keeps of #${conversation.name}.`
         : `Only you and ${conversation.name} see this. Private messages are delivered, not kept: a reload forgets them.`,
     );
-    if (isRoom && conversation.members.size === 0) this.#refreshPresence(conversation.name);
     this.#draw();
     if (matchMedia("(hover: hover)").matches) this.#composer.focus(); // A phone would open its keyboard.
   }
@@ -197,7 +193,6 @@ export class App {
     if (conversation) conversation.resumed = joined.resumed;
     if (!joined.recovered) this.#gap(joined.room, joined.missed);
     this.#link.caughtUp(joined);
-    this.#refreshPresence(joined.room);
   }
 
   #gap(room, missed) {
@@ -224,33 +219,6 @@ export class App {
     if (inSight && isNews && !own) this.#announcer.hear(message);
     if (conversation === this.#conversations.active) this.#thread.update();
     this.#drawSoon();
-  }
-
-  #onPresence({ room, clientId, event }) {
-    const members = this.#conversations.get(roomKey(room))?.members;
-    if (!members) return;
-    if (event === "join") members.set(clientId, members.get(clientId) ?? 1);
-    else members.delete(clientId);
-    this.#drawSoon();
-  }
-
-  async #refreshPresence(room) {
-    const conversation = this.#conversations.get(roomKey(room));
-    try {
-      const { members } = await this.#chat.presence(room);
-      conversation.members = new Map(members.map(({ clientId, connections }) => [clientId, connections]));
-      this.#drawSoon();
-    } catch {
-      // Not connected: `joined` will ask again.
-    }
-  }
-
-  #refreshPresenceRegularly() {
-    setInterval(() => {
-      const { active } = this.#conversations;
-      if (document.hidden || active?.kind !== "room" || active.members.size > PRESENCE_POLL_BELOW) return;
-      this.#refreshPresence(active.name);
-    }, PRESENCE_PERIOD_MS);
   }
 
   async #loadOlder() {
@@ -382,8 +350,8 @@ export class App {
 
   /** Where a person is now: nobody is told when a private message finds no one. */
   #whereabouts(name) {
-    const shared = this.#conversations.list("room").find(({ members }) => members.has(name));
-    return shared ? `in #${shared.name} now` : "in none of your rooms now, so this may reach nobody";
+    const room = this.#presence.roomOf(name);
+    return room === null ? "in none of your rooms now, so this may reach nobody" : `in #${room} now`;
   }
 
   #drawMe() {

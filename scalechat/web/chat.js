@@ -32,20 +32,15 @@
  * @module chat
  */
 
-import { backoffMs, CLOSINGS, retryAfterMs, shouldReconnect } from "./backoff.js";
+import { CLOSINGS } from "./backoff.js";
+import { Link } from "./link.js";
 import { CAPACITY, MAX_TRIES, Outbox } from "./outbox.js";
 import { Recent, RoomLog, toMessage } from "./resume.js";
 
 export const PROTOCOL = "scalechat.v1";
 
-/** No welcome within this time: the attempt has failed. */
-const CONNECT_TIMEOUT_MS = 10_000;
-/** Something was asked and nothing at all was heard for so long: the connection is dead. */
-const ANSWER_TIMEOUT_MS = 10_000;
-/** How often silence is looked at. */
-const WATCH_PERIOD_MS = 2_500;
-/** A connection that lasted so long was a good one: the next loss starts again with the shortest wait. */
-const GOOD_AFTER_MS = 5_000;
+/** Ids of direct messages kept to know a repeated one. */
+const DIRECTS_REMEMBERED = 1000;
 /** Wait before joining again where the server was busy, on average. */
 const JOIN_AGAIN_MS = 1_500;
 /** Until the first welcome says otherwise. */
@@ -88,49 +83,45 @@ export function connect(url, options = {}) {
 
 /** One client. Made by `connect()`. */
 export class Chat {
-  #url;
   #random;
-  /** @type {WebSocket | null} */
-  #socket = null;
-  #status = Object.freeze({ state: "connecting", code: null, reason: "", retryAt: null, attempt: 0 });
-  #listeners = new Map();
-  /** Rooms this client wants to be in: name → {log, options, joined, early, waiting}. */
-  #rooms = new Map();
+  #link;
   #outbox;
+  #listeners = new Map();
+  /** Rooms this client wants to be in: name → {log, options, joined, joinId, early, waiting}. */
+  #rooms = new Map();
   /** Questions under way on this connection: id → {resolve, reject}. */
   #questions = new Map();
-  #directsSeen = new Recent(1000);
-  #attempt = 0;
-  #afterMs = null;
-  #welcomedAt = null;
-  #heardAt = 0;
-  #askedAt = null;
-  #timers = { retry: null, connect: null, watch: null, flush: null, join: null };
-  #online = () => this.reconnectNow();
+  #directsSeen = new Recent(DIRECTS_REMEMBERED);
+  #timers = { flush: null, join: null };
 
   /** Who this client is; null until a token's `welcome` has said. @type {string | null} */
   clientId;
   /** What the server allows. */
   limits = DEFAULT_LIMITS;
-  heartbeatMs = 25_000;
 
   /** @param {string | URL} url @param {object} options */
   constructor(url, options) {
     this.clientId = options.clientId ?? null;
     this.#random = options.random ?? Math.random;
     this.#outbox = new Outbox(this.#random);
-    this.#url = new URL(url);
-    this.#url.searchParams.set("room", ""); // Rooms are joined by command: one way for the first time and the tenth.
-    if (options.clientId) this.#url.searchParams.set("clientId", options.clientId);
-    if (options.token) this.#url.searchParams.set("token", options.token);
-    globalThis.addEventListener?.("online", this.#online);
+    const address = new URL(url);
+    address.searchParams.set("room", ""); // Rooms are joined by command: one way for the first time and the tenth.
+    if (options.clientId) address.searchParams.set("clientId", options.clientId);
+    if (options.token) address.searchParams.set("token", options.token);
+    this.#link = new Link(address, PROTOCOL, {
+      random: this.#random,
+      hear: (frame) => this.#hear(frame),
+      lost: () => this.#lost(),
+      changed: (status) => this.#changed(status),
+      probe: () => this.#probe(),
+    });
     if (options.room) this.join(options.room, options).catch((error) => this.#emit("error", error));
-    this.#open();
+    this.#link.open();
   }
 
-  /** `connecting`, `open`, `waiting` or `closed`, with what is known about it. */
+  /** `connecting`, `open`, `waiting` or `closed`, with what is known about it. @type {import("./link.js").Status} */
   get status() {
-    return this.#status;
+    return this.#link.status;
   }
 
   /** Messages that wait for an acknowledgement. */
@@ -170,7 +161,7 @@ export class Chat {
       entry.options = { history, presence };
       entry.waiting.push({ resolve, reject });
       this.#rooms.set(room, entry);
-      if (this.#status.state === "open") this.#sendJoin(room, entry);
+      if (this.#isOpen) this.#sendJoin(room, entry);
     });
   }
 
@@ -182,7 +173,7 @@ export class Chat {
     const entry = this.#rooms.get(room);
     if (!entry) return;
     this.#forgetRoom(room, null);
-    if (this.#status.state === "open" && entry.joined) this.#transmit({ type: "leave", room });
+    if (this.#isOpen && entry.joined) this.#link.send({ type: "leave", room });
   }
 
   /**
@@ -235,69 +226,22 @@ export class Chat {
 
   /** Do not wait any longer: try to connect now. Does nothing unless waiting. */
   reconnectNow() {
-    if (this.#status.state === "waiting") this.#open();
+    this.#link.retryNow();
   }
 
   /** End for good. Whatever was not acknowledged is rejected. */
   close() {
-    this.#end(1000, CLOSINGS[1000].reason);
+    this.#link.end(1000, CLOSINGS[1000].reason);
   }
 
-  // --- the life of a connection -------------------------------------------------------------------------------------
+  // --- the connection comes and goes --------------------------------------------------------------------------------
 
-  #open() {
-    clearTimeout(this.#timers.retry);
-    this.#setStatus({ state: "connecting" });
-    const socket = new WebSocket(this.#url, PROTOCOL);
-    this.#socket = socket;
-    this.#timers.connect = setTimeout(() => this.#lost(1006, "no answer"), CONNECT_TIMEOUT_MS);
-    socket.onopen = () => {
-      if (socket.protocol !== PROTOCOL) this.#end(1002, `the server does not speak ${PROTOCOL}`);
-    };
-    socket.onmessage = ({ data }) => this.#hear(data);
-    socket.onclose = ({ code, reason }) => this.#lost(code, reason);
+  get #isOpen() {
+    return this.#link.status.state === "open";
   }
 
-  /** The connection is gone, or is to be treated as gone: decide whether and when to come back. */
-  #lost(code, reason) {
-    const wasGood = this.#welcomedAt !== null && performance.now() - this.#welcomedAt >= GOOD_AFTER_MS;
-    this.#drop();
-    if (!shouldReconnect(code)) {
-      this.#end(code, reason);
-      return;
-    }
-    if (wasGood) this.#attempt = 0;
-    const afterMs = retryAfterMs(reason) ?? this.#afterMs;
-    this.#afterMs = null;
-    const delayMs = backoffMs(this.#attempt, { afterMs, random: this.#random });
-    this.#attempt += 1;
-    this.#setStatus({ state: "waiting", code, reason: plainReason(code, reason), retryAt: Date.now() + delayMs });
-    this.#timers.retry = setTimeout(() => this.#open(), delayMs);
-  }
-
-  #end(code, reason) {
-    if (this.#status.state === "closed") return;
-    this.#drop(code);
-    clearTimeout(this.#timers.retry);
-    globalThis.removeEventListener?.("online", this.#online);
-    const error = new ChatError("closed", plainReason(code, reason));
-    for (const { reject } of this.#outbox.takeAll()) reject(error);
-    for (const { waiting } of this.#rooms.values()) for (const { reject } of waiting) reject(error);
-    this.#rooms.clear();
-    this.#setStatus({ state: "closed", code, reason: plainReason(code, reason) });
-  }
-
-  /** Let go of the socket without waiting for its goodbye: on a dead link that would take minutes. */
-  #drop(code = 1000) {
-    for (const name of ["connect", "watch", "flush", "join"]) clearTimeout(this.#timers[name]);
-    const socket = this.#socket;
-    this.#socket = null;
-    if (socket) {
-      socket.onopen = socket.onmessage = socket.onclose = null;
-      if (socket.readyState <= WebSocket.OPEN) socket.close(code === 1000 ? 1000 : undefined);
-    }
-    this.#welcomedAt = null;
-    this.#askedAt = null;
+  #lost() {
+    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
     for (const room of this.#rooms.values()) Object.assign(room, { joined: false, early: [], joinId: null });
     this.#outbox.lost();
     const questions = [...this.#questions.values()];
@@ -305,34 +249,27 @@ export class Chat {
     for (const { reject } of questions) reject(new ChatError("disconnected", "the connection was lost"));
   }
 
-  /** A link that died without a goodbye (a laptop that slept, another Wi-Fi) is silent: ask, and give up without answer. */
-  #watch() {
-    this.#timers.watch = setTimeout(() => this.#watch(), WATCH_PERIOD_MS);
-    const now = performance.now();
-    if (this.#askedAt !== null && now - Math.max(this.#askedAt, this.#heardAt) >= ANSWER_TIMEOUT_MS) {
-      this.#lost(1006, "no answer");
-    } else if (this.#askedAt === null && now - this.#heardAt >= this.heartbeatMs) {
-      const [room] = this.#rooms.keys();
-      if (room !== undefined) this.history(room, { limit: 1 }).catch(() => {}); // Any answer will do, also an error.
+  #changed(status) {
+    if (status.state === "closed") {
+      const waiting = [...this.#rooms.values()].flatMap((room) => room.waiting);
+      const error = new ChatError("closed", status.reason);
+      for (const { reject } of [...waiting, ...this.#outbox.takeAll()]) reject(error);
+      this.#rooms.clear();
     }
+    this.#emit("state", status);
   }
 
-  #setStatus(change) {
-    this.#status = Object.freeze({ code: null, reason: "", retryAt: null, attempt: this.#attempt, ...change });
-    this.#emit("state", this.#status);
+  #probe() {
+    const [room] = this.#rooms.keys();
+    if (room !== undefined) this.history(room, { limit: 1 }).catch(() => {}); // Any answer will do, also an error.
   }
 
   // --- what is said -------------------------------------------------------------------------------------------------
 
-  #transmit(frame) {
-    if (frame.id !== undefined) this.#askedAt ??= performance.now();
-    this.#socket.send(JSON.stringify(frame));
-  }
-
   #sendJoin(room, entry) {
     entry.joinId = newId();
     const since = entry.log.since ?? undefined;
-    this.#transmit({ type: "join", id: entry.joinId, room, since, ...entry.options });
+    this.#link.send({ type: "join", id: entry.joinId, room, since, ...entry.options });
   }
 
   #joinMissing() {
@@ -347,16 +284,16 @@ export class Chat {
 
   #ask(frame) {
     return new Promise((resolve, reject) => {
-      if (this.#status.state !== "open") throw new ChatError("disconnected", "not connected");
+      if (!this.#isOpen) throw new ChatError("disconnected", "not connected");
       const id = newId();
       this.#questions.set(id, { resolve, reject });
-      this.#transmit({ ...frame, id });
+      this.#link.send({ ...frame, id });
     });
   }
 
   #enqueue(frame, room) {
     return new Promise((resolve, reject) => {
-      if (this.#status.state === "closed") throw new ChatError("closed", "the connection is closed");
+      if (this.status.state === "closed") throw new ChatError("closed", "the connection is closed");
       if (this.#outbox.size >= CAPACITY) throw new ChatError("outbox_full", "too many messages are waiting");
       const size = frameBytes(frame);
       const most = this.limits.message_size_bytes;
@@ -368,9 +305,9 @@ export class Chat {
 
   /** Send what waits, in order: direct messages once connected, others once their room has been joined or resumed. */
   #flush() {
-    if (this.#status.state !== "open") return;
+    if (!this.#isOpen) return;
     const { frames, givenUp, waitMs } = this.#outbox.due(performance.now(), (room) => this.#rooms.get(room)?.joined ?? true);
-    for (const frame of frames) this.#transmit(frame);
+    for (const frame of frames) this.#link.send(frame);
     for (const { reject } of givenUp) reject(new ChatError("undeliverable", `not acknowledged in ${MAX_TRIES} tries`));
     clearTimeout(this.#timers.flush);
     if (waitMs < Infinity) this.#timers.flush = setTimeout(() => this.#flush(), waitMs);
@@ -378,9 +315,7 @@ export class Chat {
 
   // --- what is heard ------------------------------------------------------------------------------------------------
 
-  #hear(data) {
-    this.#heardAt = performance.now();
-    const frame = JSON.parse(data); // A server that sends anything else is broken: let the console say so.
+  #hear(frame) {
     switch (frame.type) {
       case undefined:
         return this.#hearMessage(frame);
@@ -398,8 +333,7 @@ export class Chat {
       case "direct":
         return this.#hearDirect(frame);
       case "reconnect":
-        this.#afterMs = frame.after_ms;
-        return undefined;
+        return this.#link.askedToWait(frame.after_ms);
       case "error":
         return this.#hearError(frame);
       default: // `left`, and whatever the protocol grows: nothing to do.
@@ -408,17 +342,13 @@ export class Chat {
   }
 
   #hearWelcome(frame) {
-    clearTimeout(this.#timers.connect);
     this.clientId = frame.clientId;
     this.limits = frame.limits;
-    this.heartbeatMs = frame.heartbeat_ms;
-    this.#welcomedAt = this.#heardAt;
-    this.#outbox.connected(frame.limits.message_rate_per_s, this.#heardAt);
-    this.#setStatus({ state: "open" });
+    this.#outbox.connected(frame.limits.message_rate_per_s, performance.now());
+    this.#link.welcomed(frame.heartbeat_ms);
     const { clientId, session, limits, heartbeat_ms: heartbeatMs } = frame;
     this.#emit("welcome", { clientId, session, limits, heartbeatMs });
     this.#joinMissing();
-    this.#watch();
     this.#flush();
   }
 
@@ -487,7 +417,7 @@ export class Chat {
 
   /** An answer came, so the link lives; whether one is still due decides if silence matters. */
   #answered() {
-    this.#askedAt = this.#questions.size > 0 || this.#outbox.underWay ? performance.now() : null;
+    this.#link.answered(this.#questions.size > 0 || this.#outbox.underWay);
   }
 
   #forgetRoom(room, error) {
@@ -516,9 +446,4 @@ export class Chat {
  */
 export function frameBytes(frame) {
   return new TextEncoder().encode(JSON.stringify(frame)).length;
-}
-
-/** One human line for an end: the server's own words without the machine's part, or the table's. */
-function plainReason(code, reason) {
-  return reason.replace(/; retry after \d+ ms$/, "") || (CLOSINGS[code]?.reason ?? `closed with code ${code}`);
 }

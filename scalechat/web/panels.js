@@ -16,20 +16,25 @@ const MAX_MEMBERS = 200;
  */
 class KeyedList {
   #rows = new Map();
+  #list;
+  #build;
+  #fill;
 
   /** @param {HTMLElement} list @param {(item: T) => HTMLElement} build @param {(row: HTMLElement, item: T) => void} fill */
   constructor(list, build, fill) {
-    Object.assign(this, { list, build, fill });
+    this.#list = list;
+    this.#build = build;
+    this.#fill = fill;
   }
 
   /** @param {Map<string, T>} items  In order. @param {...Node} rest  What follows them. */
   draw(items, ...rest) {
     for (const key of this.#rows.keys()) if (!items.has(key)) this.#rows.delete(key);
     for (const [key, item] of items) {
-      if (!this.#rows.has(key)) this.#rows.set(key, this.build(item));
-      this.fill(this.#rows.get(key), item);
+      if (!this.#rows.has(key)) this.#rows.set(key, this.#build(item));
+      this.#fill(this.#rows.get(key), item);
     }
-    reconcile(this.list, [...[...items.keys()].map((key) => this.#rows.get(key)), ...rest]);
+    reconcile(this.#list, [...[...items.keys()].map((key) => this.#rows.get(key)), ...rest]);
   }
 }
 

@@ -50,7 +50,7 @@ export class Thread {
    * @param {HTMLElement} parts.scroller
    * @param {HTMLElement} parts.list
    * @param {HTMLElement} parts.jump  Button that leads to the newest message.
-   * @param {import("./row.js").Actions} parts.actions
+   * @param {Omit<import("./row.js").Actions, "onFold">} parts.actions
    * @param {() => Promise<void>} parts.loadOlder  Brings older messages into the timeline.
    * @param {() => void} parts.seen  Everything in the timeline has been seen.
    */
