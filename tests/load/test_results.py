@@ -43,12 +43,8 @@ from scalechat.load.results import (
 )
 from scalechat.load.results.schema import SCHEMA_DIR, schemas
 
-EVENT = EventRow(
-    t_s=1.5, ts_unix_ns=1_700_000_000_000_000_000, worker_id="0", phase="ramp", kind="phase"
-)
-OBJECTIVE = Objective(
-    expression="missing == 0", observed=0.0, bound=0.0, unit="deliveries", ok=True
-)
+EVENT = EventRow(t_s=1.5, ts_unix_ns=1_700_000_000_000_000_000, worker_id="0", phase="ramp", kind="phase")
+OBJECTIVE = Objective(expression="missing == 0", observed=0.0, bound=0.0, unit="deliveries", ok=True)
 
 
 def manifest(run_id: str) -> Manifest:
@@ -163,9 +159,7 @@ def rows(draw: st.DrawFn) -> Row:
 
 
 @given(st.lists(rows(), max_size=8))
-def test_rows_come_back_as_they_were_written(
-    tmp_path_factory: pytest.TempPathFactory, written: list[Row]
-) -> None:
+def test_rows_come_back_as_they_were_written(tmp_path_factory: pytest.TempPathFactory, written: list[Row]) -> None:
     """For any rows of any tables: reading gives equal rows in the order of writing."""
     run = read_run(finished_run(tmp_path_factory.mktemp("runs"), *written))
     for table in TABLES:
@@ -279,9 +273,7 @@ def test_another_major_schema_is_refused(tmp_path: Path) -> None:
     """A run of schema 2 is not half understood but refused in one line."""
     run_dir = finished_run(tmp_path)
     text = (run_dir / "run.json").read_text()
-    (run_dir / "run.json").write_text(
-        text.replace('"schema_version": "1.0"', '"schema_version": "2.0"')
-    )
+    (run_dir / "run.json").write_text(text.replace('"schema_version": "1.0"', '"schema_version": "2.0"'))
     with pytest.raises(OperationalError, match=r"schema 2\.0, this program reads 1\.0"):
         read_run(run_dir)
 
@@ -337,8 +329,7 @@ def test_names_in_the_format_note_are_columns() -> None:
     histograms = "t_s dt_s worker_id phase metric bucket_low_ns bucket_high_ns count"
     assert by_name["histograms"] == histograms.split()
     assert " ".join(Ledger.__struct_fields__) == (
-        "published acked rejected unacked expected delivered missing "
-        "duplicated reordered corrupted phantom"
+        "published acked rejected unacked expected delivered missing duplicated reordered corrupted phantom"
     )
     assert HistogramRow.__struct_fields__ == tuple(by_name["histograms"])
     assert {"send_lag_ns", "ack_ns", "expected", "delivered"} <= set(by_name["broadcasts"])
