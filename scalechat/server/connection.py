@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, wrap_server_stream
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
 from scalechat.bus.base import Bus
 from scalechat.server.admission import RETRY_AFTER_MS, AcceptAndClose, Admission, Admit, Handshake, Refuse
@@ -23,12 +23,13 @@ from scalechat.server.heartbeat import Heartbeat
 from scalechat.server.hub import Hub
 from scalechat.server.member import Member
 from scalechat.server.metrics import Counters
-from scalechat.server.outbox import Backlog, Outbox, QueueLimits, SendNow
+from scalechat.server.outbox import Backlog, Outbox, QueueLimits, SendNow, Spawn
 from scalechat.server.transport import Transport
 from scalechat.wire import closing
 from scalechat.wire.closing import Closing, label_of, reason_text
 from scalechat.wire.codec import encode
 from scalechat.wire.frames import close_frame, text_frame
+from scalechat.wire.handshake import Upgrade, accept_response, parse_upgrade, refuse_response
 from scalechat.wire.messages import SUBPROTOCOL, Reconnect
 from scalechat.wire.session import Dialect, Session
 
@@ -49,6 +50,8 @@ class Arrival:
     early: bytes
     """What followed the head already."""
     address: str
+    spawn: Spawn
+    """Runs the client's writer, when it needs one."""
 
 
 class WebSocketService:
@@ -92,93 +95,70 @@ class WebSocketService:
 
 
 class _Connection:
-    __slots__ = (
-        "_arrival",
-        "_conversation",
-        "_handshake",
-        "_library_closed",
-        "_outbox",
-        "_service",
-        "_talk",
-        "_transport",
-        "code",
-    )
+    __slots__ = ("_arrival", "_conversation", "_outbox", "_service", "_talk", "_transport", "code")
 
     def __init__(self, service: WebSocketService, arrival: Arrival) -> None:
         self._service = service
         self._arrival = arrival
         self._conversation: Conversation | None = None
-        self._handshake = trio.CancelScope()
         self._talk = trio.CancelScope()
-        self._library_closed = False
         self.code = closing.LOST.code
+        self._outbox = Outbox(
+            arrival.stream,
+            spawn=arrival.spawn,
+            limits=service.queue_limits,
+            backlog=service.backlog,
+            send_now=arrival.send_now,
+        )
+        self._transport = Transport(
+            arrival.stream,
+            early=arrival.early,
+            outbox=self._outbox,
+            counters=service.counters,
+            max_message_bytes=service.limits.message_size_bytes,
+            on_texts=self._on_texts,
+        )
 
     async def run(self) -> None:
-        service, arrival = self._service, self._arrival
-        async with trio.open_nursery() as nursery:
-            self._outbox = Outbox(
-                arrival.stream,
-                nursery=nursery,
-                limits=service.queue_limits,
-                backlog=service.backlog,
-                send_now=arrival.send_now,
-            )
-            self._transport = Transport(
-                arrival.stream,
-                request=arrival.request,
-                early=arrival.early,
-                outbox=self._outbox,
-                counters=service.counters,
-                max_message_bytes=service.limits.message_size_bytes,
-                on_texts=self._on_texts,
-                on_library_close=self._note_library_done,
-            )
-            try:
-                await self._handshake_and_talk(nursery)
-                await self._goodbye()
-            finally:
-                self._outbox.close()
-                nursery.cancel_scope.cancel()
+        try:
+            await self._answer_and_talk()
+            if self._outbox.queued:
+                with trio.move_on_after(GOODBYE_S):
+                    await self._outbox.wait_written()
+        finally:
+            self._outbox.close()
         await self._linger()
 
-    async def _handshake_and_talk(self, nursery: trio.Nursery) -> None:
-        service = self._service
-        admitted: Admit | None = None
-        ws: WebSocketConnection | None = None
-        self._handshake.deadline = trio.current_time() + service.handshake_timeout_s
-        with self._handshake:
-            request = await wrap_server_stream(
-                nursery, self._transport, max_message_size=service.limits.message_size_bytes
-            )
-            decision = service.admission.decide(handshake_of(request, self._arrival.address))
-            match decision:
-                case Refuse():
-                    service.refuse(decision.reason)
-                    await self._reject(request, decision)
-                case AcceptAndClose():
-                    service.refuse(decision.reason)
-                    await self._accept(request, decision.dialect)
-                    self._close(decision.closing, retry_after_ms=decision.retry_after_ms)
-                case Admit():
-                    ws = await self._accept(request, decision.dialect)
-                    admitted = decision
-        if self._handshake.cancelled_caught:
-            service.refuse("bad_request" if self._library_closed else "handshake_timeout")
-        if admitted is not None and ws is not None:
-            await self._converse(ws, admitted)
+    async def _answer_and_talk(self) -> None:
+        upgrade = parse_upgrade(self._arrival.request)
+        if upgrade is None:
+            self._refuse(Refuse("bad_request", HTTPStatus.BAD_REQUEST, "this is no WebSocket handshake (RFC 6455)"))
+            return
+        decision = self._service.admission.decide(
+            Handshake(upgrade.target, upgrade.headers, upgrade.subprotocols, self._arrival.address)
+        )
+        match decision:
+            case Refuse():
+                self._refuse(decision)
+            case AcceptAndClose():
+                self._service.refuse(decision.reason)
+                self._accept(upgrade, decision.dialect)
+                self._close(decision.closing, retry_after_ms=decision.retry_after_ms)
+            case Admit():
+                self._accept(upgrade, decision.dialect)
+                await self._converse(decision)
 
-    async def _accept(self, request: WebSocketRequest, dialect: Dialect) -> WebSocketConnection:
-        return await request.accept(subprotocol=SUBPROTOCOL if dialect is Dialect.V1 else None)
+    def _accept(self, upgrade: Upgrade, dialect: Dialect) -> None:
+        self._outbox.offer(accept_response(upgrade, SUBPROTOCOL if dialect is Dialect.V1 else None))
 
-    async def _reject(self, request: WebSocketRequest, refuse: Refuse) -> None:
-        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
-        if refuse.status is HTTPStatus.UNAUTHORIZED:
-            headers.append((b"www-authenticate", b"Bearer"))
-        await request.reject(refuse.status, extra_headers=headers, body=refuse.detail.encode() + b"\n")
+    def _refuse(self, refuse: Refuse) -> None:
+        self._service.refuse(refuse.reason)
+        challenge = [("WWW-Authenticate", "Bearer")] if refuse.status is HTTPStatus.UNAUTHORIZED else []
+        self._outbox.finish(refuse_response(refuse.status, refuse.detail, challenge))
 
     # --- conversation -----------------------------------------------------------------------------------------------
 
-    async def _converse(self, ws: WebSocketConnection, admit: Admit) -> None:
+    async def _converse(self, admit: Admit) -> None:
         service = self._service
         client_id = admit.client_id
         if client_id is None and admit.dialect is Dialect.V1:
@@ -210,8 +190,8 @@ class _Connection:
         try:
             with self._talk:
                 await self._conversation.greet(admit)
-                self._transport.open_lane()
-                await self._read_slow_lane(ws, member)
+                if unusual := await self._transport.receive_unusual():
+                    await self._talk_through_library(unusual, member)
         finally:
             service.heartbeat.remove(member)
             service.hub.remove(member)
@@ -220,7 +200,21 @@ class _Connection:
         assert self._conversation is not None
         await self._conversation.take(payloads)
 
-    async def _read_slow_lane(self, ws: WebSocketConnection, member: Member) -> None:
+    async def _talk_through_library(self, unusual: bytes, member: Member) -> None:
+        """From here on trio-websocket reads. Whatever it raises at hostile input leaves through its nursery."""
+        async with trio.open_nursery() as nursery:
+            replayed = trio.CancelScope()
+            self._transport.replay(self._arrival.request, unusual, on_close=replayed.cancel)
+            with replayed:
+                request = await wrap_server_stream(
+                    nursery, self._transport, max_message_size=self._service.limits.message_size_bytes
+                )
+                ws = await request.accept()
+                self._transport.open_library()
+                await self._read_library(ws, member)
+            nursery.cancel_scope.cancel()
+
+    async def _read_library(self, ws: WebSocketConnection, member: Member) -> None:
         """Messages that came through the library: fragmented ones, and every later one of that client."""
         assert self._conversation is not None
         while True:
@@ -258,11 +252,6 @@ class _Connection:
         self._outbox.finish(close_frame(why.code, reason_text(why, detail=detail, retry_after_ms=retry_after_ms)))
         self._talk.cancel()
 
-    def _note_library_done(self) -> None:
-        """A request that is no valid handshake: the library has answered it and would leave us waiting for one."""
-        self._library_closed = True
-        self._handshake.cancel()
-
     def _note_library_close(self, code: int) -> None:
         if self._outbox.closed:
             return
@@ -270,11 +259,6 @@ class _Connection:
         for why in _SAID_BY_US_ALONE:
             if code == why.code and not self._transport.close_sent:
                 self._close(why)
-
-    async def _goodbye(self) -> None:
-        """Let the peer have what is queued; bounded, and safe when the server itself is being cancelled."""
-        with trio.move_on_after(GOODBYE_S):
-            await self._outbox.wait_written()
 
     async def _linger(self) -> None:
         """Wait for the peer's end: closing with unread bytes would send RST, which destroys our Close frame in
@@ -287,9 +271,3 @@ class _Connection:
                     pass
             except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
                 pass
-
-
-def handshake_of(request: WebSocketRequest, address: str) -> Handshake:
-    """What admission looks at. Bytes that are not Latin-1 cannot occur; nothing here can raise."""
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers}
-    return Handshake(request.path, headers, tuple(request.proposed_subprotocols), address)

@@ -19,6 +19,8 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, Scope
 from hypercorn.utils import wrap_app
 
+from scalechat.server.stream import TcpStream
+
 WRITE_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 15.0
 """One scrape interval of a default Prometheus: it then keeps its connection."""
@@ -30,7 +32,7 @@ log = structlog.get_logger("scalechat.server")
 class ReplayStream(trio.abc.HalfCloseableStream):
     """A socket stream whose first bytes have been read already; every send has a deadline."""
 
-    def __init__(self, stream: trio.SocketStream, data: bytes) -> None:
+    def __init__(self, stream: TcpStream, data: bytes) -> None:
         self._stream = stream
         self._data = data
         self.socket = stream.socket  # hypercorn asks it for both addresses.
@@ -75,7 +77,7 @@ class HttpService:
         self._app = wrap_app(_Guarded(app, max_body_bytes), config.wsgi_max_body_size, "asgi")
         self._context = WorkerContext(None)
 
-    async def serve(self, stream: trio.SocketStream, data: bytes) -> None:
+    async def serve(self, stream: TcpStream, data: bytes) -> None:
         """Serve one connection until it ends; `data` is what was read of it already."""
         replay = cast("trio.SSLStream[trio.SocketStream]", ReplayStream(stream, data))  # Only its type says SSL.
         await TCPServer(self._app, self._config, self._context, {}, replay).run()

@@ -23,6 +23,8 @@ from scalechat.server.admission import Admission
 from scalechat.server.connection import Arrival, WebSocketService
 from scalechat.server.fence import run_fenced
 from scalechat.server.metrics import Counters
+from scalechat.server.outbox import Spawn
+from scalechat.server.stream import TcpStream
 
 MAX_HEAD_BYTES = 16 * 1024
 """Of a WebSocket request; browsers with many cookies stay under 8 KiB."""
@@ -35,7 +37,7 @@ ACCEPT_PAUSE_S = 0.05
 
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
-ServeHttp = Callable[[trio.SocketStream, bytes], Awaitable[None]]
+ServeHttp = Callable[[TcpStream, bytes], Awaitable[None]]
 """(stream, what was read already): serve HTTP until the connection ends."""
 
 log = structlog.get_logger("scalechat.server")
@@ -101,6 +103,9 @@ class Listener:
                 os.close(self._reserve)
 
     async def _accept_on(self, sock: socket.socket, connections: trio.Nursery) -> None:
+        def spawn(task: Callable[[], Awaitable[None]]) -> None:
+            connections.start_soon(run_fenced, task, self._counters)
+
         while True:
             await trio.lowlevel.wait_readable(sock)
             for _ in range(ACCEPT_BURST):
@@ -117,7 +122,7 @@ class Listener:
                     # Anything else is one peer's network error (accept(2) passes those on): the next one may be fine.
                     continue
                 peer.setblocking(False)
-                connections.start_soon(self._serve, peer, str(address[0]))
+                connections.start_soon(self._serve, peer, str(address[0]), spawn)
 
     def _turn_away(self, sock: socket.socket) -> bool:
         """Close the waiting connection with the reserved descriptor; False when even that one is gone for now."""
@@ -131,17 +136,17 @@ class Listener:
             self._reserve = os.open(os.devnull, os.O_RDONLY)
         return self._reserve is not None
 
-    async def _serve(self, peer: socket.socket, address: str) -> None:
+    async def _serve(self, peer: socket.socket, address: str, spawn: Spawn) -> None:
         self._admission.enter(address)
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(peer))
+        stream = TcpStream(peer)
         try:
-            await run_fenced(lambda: self._route(stream, peer, address), self._counters)
+            await run_fenced(lambda: self._route(stream, address, spawn), self._counters)
         finally:
             self._admission.leave(address)
             # By force: whatever had to be said politely has been said, and cancellation must not wait for a peer.
             await trio.aclose_forcefully(stream)
 
-    async def _route(self, stream: trio.SocketStream, peer: socket.socket, address: str) -> None:
+    async def _route(self, stream: TcpStream, address: str, spawn: Spawn) -> None:
         data = b""
         with trio.move_on_after(self._head_timeout_s) as deadline:
             data = await _read_head(stream)
@@ -153,7 +158,7 @@ class Listener:
         head, separator, early = data.partition(b"\r\n\r\n")
         if separator and asks_for_websocket(head):
             self._counters.accepts["websocket"] += 1
-            await self._websockets.serve(Arrival(stream, sender(peer), head + separator, early, address))
+            await self._websockets.serve(Arrival(stream, stream.send_now, head + separator, early, address, spawn))
             return
         self._counters.accepts["http"] += 1
         if reason := self._admission.over_limit(address):
@@ -171,7 +176,7 @@ class Listener:
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
-async def _read_head(stream: trio.SocketStream) -> bytes:
+async def _read_head(stream: TcpStream) -> bytes:
     """Bytes up to the end of the head, and what came with it; shorter when it cannot become a request for us."""
     data = b""
     while b"\r\n\r\n" not in data and len(data) < MAX_HEAD_BYTES:
@@ -187,16 +192,3 @@ def asks_for_websocket(head: bytes) -> bool:
     request, _, headers = head.partition(b"\r\n")
     path = request.split(b" ", 2)[1].partition(b"?")[0] if request.startswith(b"GET ") else b""
     return path == b"/ws" and b"\r\nupgrade:websocket" in (b"\r\n" + headers.lower()).replace(b" ", b"")
-
-
-def sender(peer: socket.socket) -> Callable[[bytes], int]:
-    """A non-blocking write to a connected socket; see `scalechat.server.outbox.SendNow`."""
-    send = peer.send
-
-    def send_now(data: bytes) -> int:
-        try:
-            return send(data)
-        except BlockingIOError:
-            return 0
-
-    return send_now

@@ -12,12 +12,14 @@ owns neither channel nor task.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import msgspec
 import trio
 
+Spawn = Callable[[Callable[[], Awaitable[None]]], None]
+"""Run a task in a nursery that outlives the connection; what it raises must not end others."""
 SendNow = Callable[[bytes], int]
 """Write without blocking and return how many bytes were taken; 0 when none. Raises OSError on a broken connection."""
 
@@ -71,10 +73,11 @@ class Outbox:
         "_backlog",
         "_channel",
         "_limits",
-        "_nursery",
         "_oldest_at_s",
         "_send_now",
+        "_spawn",
         "_stream",
+        "_writer",
         "_written",
         "bytes",
         "closed",
@@ -85,18 +88,19 @@ class Outbox:
         self,
         stream: trio.abc.SendStream,
         *,
-        nursery: trio.Nursery,
+        spawn: Spawn,
         limits: QueueLimits,
         backlog: Backlog,
         send_now: SendNow | None,
     ) -> None:
-        """`nursery` runs the writer; `send_now` None (a stream without a socket) sends everything through it."""
+        """`spawn` runs the writer; `send_now` None (a stream without a socket) sends everything through it."""
         self._stream = stream
-        self._nursery = nursery
+        self._spawn = spawn
         self._limits = limits
         self._backlog = backlog
         self._send_now = send_now
         self._channel: tuple[trio.MemorySendChannel[_Item], trio.MemoryReceiveChannel[_Item]] | None = None
+        self._writer: trio.CancelScope | None = None
         self._written: trio.Event | None = None  # Made by those who wait for the writer to end.
         self._oldest_at_s = 0.0
         self.frames = 0
@@ -121,6 +125,11 @@ class Outbox:
         if self.frames + frames > self._limits.frames or self.bytes + len(data) > self._limits.bytes:
             return Outcome.OVERFLOW
         return self._queue(data, frames)
+
+    @property
+    def queued(self) -> bool:
+        """Whether anything waits."""
+        return self._channel is not None
 
     def age_s(self, now_s: float) -> float:
         """How long the oldest queued frame has waited."""
@@ -154,9 +163,11 @@ class Outbox:
                 self._account(receive.receive_nowait(), -1)
 
     def close(self) -> None:
-        """Take nothing any more and forget what waits. The stream itself is closed by its owner."""
+        """Take nothing any more, forget what waits and stop the writer. The stream itself is closed by its owner."""
         self.closed = True
         self.abandon()
+        if self._writer is not None:
+            self._writer.cancel()
 
     def _queue(self, data: bytes, frames: int) -> Outcome:
         item = _Item(data, frames, trio.current_time())
@@ -166,30 +177,33 @@ class Outbox:
             self._channel = trio.open_memory_channel[_Item](self._limits.frames + 2)
             self._oldest_at_s = item.queued_at_s
             self._backlog.outboxes.add(self)
-            self._nursery.start_soon(self._write)
+            self._writer = trio.CancelScope()
+            self._spawn(self._write)
         self._channel[0].send_nowait(item)
         self._account(item, +1)
         return Outcome.QUEUED
 
     async def _write(self) -> None:
         assert self._channel is not None
+        assert self._writer is not None
         receive = self._channel[1]
         item: _Item | None = None
         try:
-            while receive.statistics().current_buffer_used:
-                item = receive.receive_nowait()
-                self._oldest_at_s = item.queued_at_s
-                await self._stream.send_all(item.data)
-                self._backlog.sent_bytes += len(item.data)
-                self._account(item, -1)
-                item = None
+            with self._writer:
+                while receive.statistics().current_buffer_used:
+                    item = receive.receive_nowait()
+                    self._oldest_at_s = item.queued_at_s
+                    await self._stream.send_all(item.data)
+                    self._backlog.sent_bytes += len(item.data)
+                    self._account(item, -1)
+                    item = None
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
             pass  # The reader meets the same end and tells why.
         finally:
             if item is not None:
                 self._account(item, -1)
                 self.close()
-            self._channel = None
+            self._channel = self._writer = None
             self._backlog.outboxes.discard(self)
             if self._written is not None:
                 self._written.set()

@@ -1,13 +1,14 @@
-"""The Trio stream under trio-websocket: its lane for everything unusual, our lane for whole text frames.
+"""What comes in: whole text frames are taken by us, everything unusual is trio-websocket's business.
 
-trio-websocket keeps the handshake, control frames, fragments and the closing handshake. In front of it, `receive_some`
-takes whole text frames out of the bytes (`wire.frames.WholeFrames`) and hands their payloads to `on_texts`: 6 µs a
-message instead of 45. Behind it, everything it writes goes through the client's `Outbox`, as our prepared frames do, so
-both lanes share one write order.
+Whole text frames are cut out of the received bytes (`wire.frames.WholeFrames`) and their payloads handed to
+`on_texts`: 6 µs a message instead of the library's 45. Pings are answered, Pongs only prove that the peer lives. Most
+connections never need more. At the first byte of anything else (a Close, a fragment, a violation) trio-websocket is
+brought in over this very stream: it reads the handshake again, whose answer is dropped, then the unusual bytes, and
+is the authority for all that follows, while whole text frames are still taken out in front of it. What it writes goes
+through the client's `Outbox`, as our prepared frames do, so both share one write order.
 
-Two things the library does are held back here. It closes the stream as soon as it sees a violation, without a Close
-frame; `aclose` therefore only notes that, and the connection, which knows the right code, closes for good. And it reads
-on before its handshake was answered; frames that arrive early wait for `open_lane`.
+The library closes its stream as soon as it sees a violation, without a Close frame; `aclose` therefore only tells,
+and the connection, which knows the right code, closes for good.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import trio
 
 from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Outbox, Outcome
-from scalechat.wire.frames import WholeFrames, is_close_frame
+from scalechat.wire.frames import WholeFrames, is_close_frame, pong_frame
 
 RECEIVE_BYTES = 16 * 1024
 """One read: a burst of some 60 messages of 256 bytes. trio-websocket's own 4 KiB costs large messages four reads."""
@@ -36,20 +37,17 @@ class FrameFlood(Exception):
 
 
 class Transport(trio.abc.Stream):
-    """See the module's docstring. `request` is the head that the listener has read, `early` what came behind it."""
+    """See the module's docstring. `early` is what came behind the request head already."""
 
     __slots__ = (
         "_counters",
         "_early",
         "_lane",
-        "_lane_open",
-        "_on_library_close",
+        "_library",
         "_on_texts",
-        "_request",
         "_stream",
         "_window_began_s",
         "_window_frames",
-        "close_sent",
         "last_received_s",
         "outbox",
     )
@@ -58,55 +56,89 @@ class Transport(trio.abc.Stream):
         self,
         stream: trio.abc.Stream,
         *,
-        request: bytes,
         early: bytes,
         outbox: Outbox,
         counters: Counters,
         max_message_bytes: int,
         on_texts: OnTexts,
-        on_library_close: Callable[[], None],
     ) -> None:
         self._stream = stream
-        self._counters = counters
-        self._request = request
         self._early = early
-        self._lane = WholeFrames(masked=True, max_payload_bytes=max_message_bytes)
-        self._lane_open: trio.Event | None = trio.Event()
+        self._counters = counters
+        self._lane = WholeFrames(masked=True, max_payload_bytes=max_message_bytes, on_ping=self._answer_ping)
         self._on_texts = on_texts
-        self._on_library_close = on_library_close
+        self._library: _Library | None = None
         self._window_began_s = self.last_received_s = trio.current_time()
         self._window_frames = 0
         self.outbox = outbox
-        self.close_sent = False
-        """Whether a Close frame has been handed to the peer's outbox, by the library or by us."""
 
-    def open_lane(self) -> None:
-        """The handshake is answered: messages may be taken from now on."""
-        if self._lane_open is not None:
-            self._lane_open.set()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:  # noqa: ARG002 (the interface has it)
-        """The next bytes that are the library's business, b"" at the end; `max_bytes` is not looked at.
+    async def receive_unusual(self) -> bytes:
+        """Take whole text frames until bytes come that are the library's business; b"" at the end of the stream.
 
         Raises `FrameFlood` and what the underlying stream raises. Cancellation loses at most messages of a connection
         that is ending anyway.
         """
-        if self._request:
-            request, self._request = self._request, b""
-            return request
-        if self._lane_open is not None:
-            # The handshake deadline bounds this wait. Meanwhile frames wait in the kernel, not in our memory.
-            await self._lane_open.wait()
-            self._lane_open = None
-            early, self._early = self._early, b""
-            if early and (rest := await self._take(early)):
-                return rest
+        early, self._early = self._early, b""
+        if early and (rest := await self._take(early)):
+            return rest
         while True:
             data = await self._stream.receive_some(RECEIVE_BYTES)
             if not data:
                 return b""
             if rest := await self._take(bytes(data)):
                 return rest
+
+    # --- the stream that the library sees ---------------------------------------------------------------------------
+
+    def replay(self, request: bytes, unusual: bytes, on_close: Callable[[], None]) -> None:
+        """Prepare for the library: it reads `request` first and, after `open_library`, `unusual` and what follows."""
+        self._library = _Library(request, unusual, on_close)
+
+    def open_library(self) -> None:
+        """The library has said its answer to the handshake, which the peer has had from us long ago."""
+        assert self._library is not None
+        self._library.opened.set()
+
+    @property
+    def close_sent(self) -> bool:
+        """Whether the library has answered with a Close frame."""
+        return self._library is not None and self._library.close_sent
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:  # noqa: ARG002 (the interface has it)
+        """The request, once, then the next bytes that are the library's business; `max_bytes` is not looked at."""
+        library = self._library
+        assert library is not None
+        if library.request:
+            request, library.request = library.request, b""
+            return request
+        await library.opened.wait()
+        if library.unusual:
+            unusual, library.unusual = library.unusual, b""
+            return unusual
+        return await self.receive_unusual()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send or queue what the library writes; raises BrokenResourceError when it can be neither."""
+        await trio.lowlevel.checkpoint()
+        library = self._library
+        assert library is not None
+        if not library.opened.is_set():
+            return
+        frame = bytes(data)
+        if is_close_frame(frame):
+            library.close_sent = True
+        if self.outbox.offer(frame) not in (Outcome.SENT, Outcome.QUEUED):
+            raise trio.BrokenResourceError("the client's outbox is full or closed")
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Never blocks: what cannot be sent is queued or refused."""
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """Only tells that the library is done; the connection closes the stream itself."""
+        assert self._library is not None
+        self._library.on_close()
+        await trio.lowlevel.checkpoint()
 
     async def _take(self, data: bytes) -> bytes:
         self._counters.bytes_in += len(data)
@@ -123,20 +155,18 @@ class Transport(trio.abc.Stream):
             raise FrameFlood(f"a message in more than {MAX_FRAGMENTS} fragments")
         return rest
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send or queue what the library writes; raises BrokenResourceError when it can be neither."""
-        await trio.lowlevel.checkpoint()
-        frame = bytes(data)
-        if is_close_frame(frame):
-            self.close_sent = True
-        if self.outbox.offer(frame) not in (Outcome.SENT, Outcome.QUEUED):
-            raise trio.BrokenResourceError("the client's outbox is full or closed")
+    def _answer_ping(self, payload: bytes) -> None:
+        self.outbox.offer(pong_frame(payload))  # Over its limits the client is evicted by the next message.
 
-    async def wait_send_all_might_not_block(self) -> None:
-        """Never blocks: what cannot be sent is queued or refused."""
-        await trio.lowlevel.checkpoint()
 
-    async def aclose(self) -> None:
-        """Only tells that the library is done; the connection closes the stream itself."""
-        self._on_library_close()
-        await trio.lowlevel.checkpoint()
+class _Library:
+    """What a connection needs only once it has handed something to the library."""
+
+    __slots__ = ("close_sent", "on_close", "opened", "request", "unusual")
+
+    def __init__(self, request: bytes, unusual: bytes, on_close: Callable[[], None]) -> None:
+        self.request = request
+        self.unusual = unusual
+        self.on_close = on_close
+        self.opened = trio.Event()
+        self.close_sent = False

@@ -8,8 +8,9 @@ straight out of the stream and leaves everything else, byte for byte, to the Web
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
-_TEXT, _CLOSE, _PING = 0x81, 0x88, 0x89  # FIN set.
+_TEXT, _CLOSE, _PING, _PONG = 0x81, 0x88, 0x89, 0x8A  # FIN set.
 _MASKED = 0x80
 _MAX_SHORT, _MAX_MEDIUM = 125, 0xFFFF
 
@@ -27,6 +28,11 @@ def masked_text_frame(payload: bytes, mask: bytes) -> bytes:
 def ping_frame(payload: bytes = b"") -> bytes:
     """One unmasked Ping; `payload` has 125 bytes at most."""
     return _header(_PING, len(payload), 0) + payload
+
+
+def pong_frame(payload: bytes) -> bytes:
+    """One unmasked Pong; `payload` is the Ping's."""
+    return _header(_PONG, len(payload), 0) + payload
 
 
 def close_frame(code: int, reason: str) -> bytes:
@@ -67,10 +73,24 @@ class WholeFrames:
     library far more than its bytes suggest.
     """
 
-    __slots__ = ("_buffer", "_masked", "_max_payload_bytes", "_skip_bytes", "fragments", "off", "passed_frames")
+    __slots__ = (
+        "_buffer",
+        "_masked",
+        "_max_payload_bytes",
+        "_on_ping",
+        "_skip_bytes",
+        "fragments",
+        "off",
+        "passed_frames",
+    )
 
-    def __init__(self, *, masked: bool, max_payload_bytes: int) -> None:
-        """`masked`: True on a server (RFC 6455 section 5.1: clients mask, servers do not)."""
+    def __init__(self, *, masked: bool, max_payload_bytes: int, on_ping: Callable[[bytes], None] | None = None) -> None:
+        """`masked`: True on a server (RFC 6455 section 5.1: clients mask, servers do not).
+
+        `on_ping` gets the payload of each whole Ping, and Pongs are dropped: for one whose own pings need no matching
+        answer. Without it both go to the library.
+        """
+        self._on_ping = on_ping
         self._masked = masked
         self._max_payload_bytes = max_payload_bytes
         self._buffer = b""  # The beginning of one frame: at most max_payload_bytes + 14 bytes.
@@ -129,10 +149,14 @@ class WholeFrames:
                     payloads.append(payload)
                     at = stop
                     continue
-            elif first in (_PING, 0x8A) and good and length <= _MAX_SHORT:
+            elif first in (_PING, _PONG) and good and length <= _MAX_SHORT:
                 if stop > end:
                     break
-                passed.append(data[at:stop])
+                if self._on_ping is None:
+                    passed.append(data[at:stop])
+                elif first == _PING:
+                    payload = data[at + header : stop]
+                    self._on_ping(xor(payload, data[at + header - 4 : at + header]) if masked else payload)
                 self.passed_frames += 1
                 at = stop
                 continue

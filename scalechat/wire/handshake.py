@@ -1,0 +1,92 @@
+"""The opening handshake as a server reads and answers it (RFC 6455 section 4.2). Sans-IO.
+
+Strict on purpose: what is accepted here is replayed to the WebSocket library when a connection needs it, so nothing may
+pass that the library would refuse. Every real client's request is of this form; anything else gets a 400.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from hashlib import sha1
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_REQUEST_LINE: Final = re.compile(rb"GET ([!-~]+) HTTP/1\.1")
+_HEADER: Final = re.compile(rb"\r\n([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([ -~\t]*?)[ \t]*(?=\r\n)")
+_KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
+_ONCE: Final = frozenset(("host", "origin", "sec-websocket-key", "sec-websocket-version", "upgrade"))
+
+
+class Upgrade(msgspec.Struct, frozen=True):
+    """A request to speak WebSocket. Header names are lower case; repeated headers are joined by commas."""
+
+    target: str
+    headers: dict[str, str]
+    subprotocols: tuple[str, ...]
+    key: str
+
+
+def parse_upgrade(head: bytes) -> Upgrade | None:
+    """Read a request head that ends in an empty line; None when it is no valid opening handshake."""
+    line = _REQUEST_LINE.match(head)
+    if line is None:
+        return None
+    headers: dict[str, str] = {}
+    at = line.end()
+    while (field := _HEADER.match(head, at)) is not None:
+        at = field.end()
+        name, value = field[1].decode().lower(), field[2].decode()
+        if name not in headers:
+            headers[name] = value
+        elif name in _ONCE:
+            return None
+        else:
+            headers[name] = f"{headers[name]}, {value}"
+    if head[at:] != b"\r\n\r\n" or not _asks_properly(headers):
+        return None
+    offered = headers.get("sec-websocket-protocol", "")
+    subprotocols = tuple(filter(None, (name.strip() for name in offered.split(","))))
+    return Upgrade(line[1].decode(), headers, subprotocols, headers["sec-websocket-key"])
+
+
+def accept_response(upgrade: Upgrade, subprotocol: str | None) -> bytes:
+    """The answer that opens the WebSocket. No extension is ever accepted, so that all members' frames are equal."""
+    accept = base64.b64encode(sha1(upgrade.key.encode() + _GUID, usedforsecurity=False).digest())
+    chosen = b"" if subprotocol is None else b"Sec-WebSocket-Protocol: " + subprotocol.encode() + b"\r\n"
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+        + accept
+        + b"\r\n"
+        + chosen
+        + b"\r\n"
+    )
+
+
+def refuse_response(status: HTTPStatus, detail: str, headers: Sequence[tuple[str, str]] = ()) -> bytes:
+    """An answer that opens nothing: `detail` is its text."""
+    body = detail.encode() + b"\n"
+    lines = [
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        *(f"{name}: {value}" for name, value in headers),
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def _asks_properly(headers: dict[str, str]) -> bool:
+    return (
+        "host" in headers
+        and headers.get("upgrade", "").lower() == "websocket"
+        and "upgrade" in [token.strip().lower() for token in headers.get("connection", "").split(",")]
+        and headers.get("sec-websocket-version") == "13"
+        and _KEY.fullmatch(headers.get("sec-websocket-key", "")) is not None
+        and "content-length" not in headers
+        and "transfer-encoding" not in headers
+    )
