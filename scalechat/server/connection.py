@@ -127,7 +127,8 @@ class _Connection:
                     await self._outbox.wait_written()
         finally:
             self._outbox.close()
-        await self._linger()
+        if not self._transport.ended:
+            await self._linger()
 
     async def _answer_and_talk(self) -> None:
         upgrade = parse_upgrade(self._arrival.request)

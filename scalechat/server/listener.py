@@ -143,8 +143,7 @@ class Listener:
             await run_fenced(lambda: self._route(stream, address, spawn), self._counters)
         finally:
             self._admission.leave(address)
-            # By force: whatever had to be said politely has been said, and cancellation must not wait for a peer.
-            await trio.aclose_forcefully(stream)
+            stream.close()
 
     async def _route(self, stream: TcpStream, address: str, spawn: Spawn) -> None:
         data = b""

@@ -72,11 +72,15 @@ class TcpStream(trio.abc.HalfCloseableStream):
         except OSError as error:
             raise trio.BrokenResourceError from error
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Close at once: TCP sends what the kernel has. Waiting readers and writers get ClosedResourceError."""
         if self.socket.fileno() != -1:
             trio.lowlevel.notify_closing(self.socket)
             self.socket.close()
+
+    async def aclose(self) -> None:
+        """See `close`."""
+        self.close()
         await trio.lowlevel.checkpoint()
 
     def _check_open(self) -> None:

@@ -48,6 +48,7 @@ class Transport(trio.abc.Stream):
         "_stream",
         "_window_began_s",
         "_window_frames",
+        "ended",
         "last_received_s",
         "outbox",
     )
@@ -70,6 +71,8 @@ class Transport(trio.abc.Stream):
         self._library: _Library | None = None
         self._window_began_s = self.last_received_s = trio.current_time()
         self._window_frames = 0
+        self.ended = False
+        """Whether the peer has ended its side of the connection."""
         self.outbox = outbox
 
     async def receive_unusual(self) -> bytes:
@@ -84,6 +87,7 @@ class Transport(trio.abc.Stream):
         while True:
             data = await self._stream.receive_some(RECEIVE_BYTES)
             if not data:
+                self.ended = True
                 return b""
             if rest := await self._take(bytes(data)):
                 return rest
