@@ -39,7 +39,7 @@ def run_demo(config: DemoConfig) -> int:
     # Here and not under Trio: executing the notebook blocks, and by now there is nothing else to do.
     print("the server has ended; writing the report …", file=sys.stderr, flush=True)
     report = write_report(outcome.run_dir, None)
-    print(f"report   {report}", flush=True)
+    print(f"report    {report}", flush=True)
     if config.open:
         webbrowser.open(report.resolve().as_uri())
     return outcome.exit_code
@@ -62,7 +62,7 @@ async def _end_when_told() -> None:
 
 
 async def _load(config: DemoConfig, url: str) -> RunOutcome:
-    print(f"page     {url} (a chat with live figures, while the load runs)", flush=True)
+    print(f"page      {url} (a chat with live figures, while the load runs)", flush=True)
     load = LoadConfig(
         server_url=f"ws{url.removeprefix('http')}/ws",
         clients=config.clients,

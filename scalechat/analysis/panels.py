@@ -19,6 +19,7 @@ def clients_open(axes: Axes, frames: RunFrames, *, label: bool = True) -> None:
     times = np.unique(np.insert(rows["t_s"].to_numpy(np.float64), 0, 0.0))
     target = saturation.gauge(rows, "connections_target", times)
     open_now = saturation.gauge(rows, "connections_open", times)
+    open_now[0] = 0.0  # the first row is a second old; nobody was connected at the start
     axes.plot(times, target, color=COLORS["plan"], lw=3.0, alpha=0.35, label="planned")
     axes.plot(times, open_now, color=COLORS["main"], label="open")
     axes.fill_between(times, 0, open_now, color=COLORS["main"], alpha=0.08, lw=0)

@@ -14,8 +14,8 @@ nobody.
 **Delivery.** `run` gives every event of the followed rooms to one plain function, in order, never twice, and never
 concurrently. From the position that `follow` returns on, no publication of that room is missing until `unfollow`.
 
-**Cancellation.** Every coroutine may be cancelled at every await and leaves the bus usable. A call that needs no I/O
-may return without a checkpoint.
+**Cancellation.** Every coroutine may be cancelled at every await and leaves the bus usable. A `follow` or `enter` that
+raised or was cancelled has not happened. A call that needs no I/O may return without a checkpoint.
 """
 
 from __future__ import annotations

@@ -20,26 +20,24 @@ class ChatError(Exception):
 
 
 class CannotConnect(ChatError):
-    """A connection could not be made. `lasting` means that trying again is no use."""
+    """A connection could not be made. `lasting` means that trying again is no use, even if it once worked."""
 
-    lasting = True
+    lasting = False
     retry_after_ms: int | None = None
 
 
 class BadAddress(CannotConnect):
     """The URL is not of the form ``ws://host:port/ws``."""
 
+    lasting = True
+
 
 class HostNotFound(CannotConnect):
     """The host name does not resolve."""
 
-    lasting = False
-
 
 class Unreachable(CannotConnect):
     """Nobody listens at the address, or nobody answers within the time limit."""
-
-    lasting = False
 
 
 class TlsFailed(CannotConnect):
@@ -47,11 +45,16 @@ class TlsFailed(CannotConnect):
 
 
 class NotAWebSocket(CannotConnect):
-    """Something else than a WebSocket server answers at the address."""
+    """Something else than a WebSocket server answers, or it hangs up before it has answered.
+
+    After a connection that worked this is a restart or a proxy in between, so it does not last.
+    """
 
 
 class WrongProtocol(CannotConnect):
     """The server speaks WebSocket but not ``scalechat.v1``."""
+
+    lasting = True
 
 
 class Rejected(CannotConnect):

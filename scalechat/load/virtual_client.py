@@ -60,6 +60,7 @@ class VirtualClient:
     """Client number `number` of the plan. All times are of the run's clock."""
 
     __slots__ = (
+        "_goodbye",
         "_last_ns",
         "_patience",
         "_publish",
@@ -94,6 +95,7 @@ class VirtualClient:
         self._publish: Publish | None = None
         self._last_ns = 0
         self._settled = False
+        self._goodbye: trio.Event | None = None
         self.connect_phase = PhaseNumber.RAMP
         self.intended_ns: int | None = None
         self.tcp_ns: int | None = None
@@ -133,6 +135,8 @@ class VirtualClient:
                 async with trio.open_nursery() as nursery:
                     await self._open(nursery)
                     await self._stay()
+                    if self._goodbye is not None:
+                        await self._goodbye.wait()
                     nursery.cancel_scope.cancel()
             if self.opened_ns is None:
                 self._fail(self._why_not_opened())
@@ -152,8 +156,11 @@ class VirtualClient:
         if self._ws is not None and self.is_open:
             self.closed_by = "client"
             self.close_code = 1000
+            # Our own task must not end the reader before it has seen the server's answer.
+            goodbye = self._goodbye = trio.Event()
             with trio.move_on_after(GOODBYE_S):
                 await self._ws.aclose(1000)
+            goodbye.set()
 
     async def _open(self, nursery: trio.Nursery) -> None:
         world = self._world

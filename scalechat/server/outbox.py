@@ -60,6 +60,8 @@ class _Item(msgspec.Struct, frozen=True, gc=False):
     data: bytes
     frames: int
     queued_at_s: float
+    begun: bool
+    """The rest of what is partly on the wire: it must follow."""
 
 
 class Outbox:
@@ -121,7 +123,7 @@ class Outbox:
             if taken == len(data):
                 return Outcome.SENT
             if taken:  # The rest of a frame that has begun must follow, whatever the limits say.
-                return self._queue(data[taken:], frames)
+                return self._queue(data[taken:], frames, begun=True)
         if self.frames + frames > self._limits.frames or self.bytes + len(data) > self._limits.bytes:
             return Outcome.OVERFLOW
         return self._queue(data, frames)
@@ -150,17 +152,23 @@ class Outbox:
                 try:
                     taken = self._send_now(last)
                 except OSError:
-                    taken = len(last)
+                    self.close()
+                    return
+                self._backlog.sent_bytes += taken
             if taken < len(last):
-                self._queue(last[taken:], 1)
+                self._queue(last[taken:], 1, begun=taken > 0)
             self.closed = True
 
     def abandon(self) -> None:
         """Drop every frame that has not begun to be written; the one under way stays whole."""
         if self._channel is not None:
-            receive = self._channel[1]
-            while receive.statistics().current_buffer_used:
-                self._account(receive.receive_nowait(), -1)
+            send, receive = self._channel
+            for _ in range(receive.statistics().current_buffer_used):
+                item = receive.receive_nowait()
+                if item.begun:  # Its writer has not run yet.
+                    send.send_nowait(item)
+                else:
+                    self._account(item, -1)
 
     def close(self) -> None:
         """Take nothing any more, forget what waits and stop the writer. The stream itself is closed by its owner."""
@@ -169,8 +177,8 @@ class Outbox:
         if self._writer is not None:
             self._writer.cancel()
 
-    def _queue(self, data: bytes, frames: int) -> Outcome:
-        item = _Item(data, frames, trio.current_time())
+    def _queue(self, data: bytes, frames: int, *, begun: bool = False) -> Outcome:
+        item = _Item(data, frames, trio.current_time(), begun)
         if self._channel is None:
             # The frame limit counts frames and an item has at least one, so this buffer is never the first to be full;
             # one more for the rest of a frame that has begun, one for the last frame.

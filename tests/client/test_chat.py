@@ -382,6 +382,27 @@ async def test_attempts_go_on_while_the_server_is_away(server: MemoryServer, aut
     assert all(wait_s <= 0.5 * 2**attempt for attempt, wait_s in enumerate(waits_s))
 
 
+async def test_a_server_that_hangs_up_while_we_come_back_is_tried_again(
+    server: MemoryServer, autojump_clock: MockClock
+) -> None:
+    """A restart looks like no WebSocket server for a moment; it worked before, so it will again."""
+
+    async def script() -> None:
+        async with server.accept() as peer:
+            await peer.let_in()
+            await peer.drop()
+        await trio.aclose_forcefully(await server.next_stream())
+        async with server.accept() as peer:
+            await peer.let_in()
+            await peer.closed()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(script)
+        async with open_chat(URL, connect=server.connect) as chat:
+            events = await take(chat, 5)
+    assert [type(event) for event in events] == [Joined, Disconnected, Disconnected, Reconnected, Joined]
+
+
 async def test_a_close_that_says_for_good_ends_the_chat(server: MemoryServer, autojump_clock: MockClock) -> None:
     """No attempt follows; whatever waits or iterates learns why."""
 

@@ -83,7 +83,7 @@ async def test_each_refusal_is_one_sentence(
     error = await failure(reply)
     assert type(error) is kind
     assert str(error) == text
-    assert error.lasting
+    assert error.lasting == (kind is Rejected)
 
 
 async def test_an_unusual_path_gets_a_hint(autojump_clock: MockClock) -> None:

@@ -182,6 +182,17 @@ def test_no_color_is_honoured(
     assert bool(colours) == coloured
 
 
+def test_a_dumb_terminal_gets_plain_lines(serve_process: ServeProcess, open_terminal: OpenTerminal) -> None:
+    """No prompt and no escape sequence: the kernel edits, lines come out, Ctrl-D ends it."""
+    terminal = open_terminal("--server-url", serve_process().ws_url, "--name", "alice", TERM="dumb")
+    terminal.sees("you are in global")
+    terminal.types("hello\r")
+    terminal.sees("alice │ hello")
+    terminal.types("\x04")
+    assert terminal.ends() == 0
+    assert b"\x1b" not in terminal.raw
+
+
 def test_tab_completes_commands_and_people(serve_process: ServeProcess, open_terminal: OpenTerminal) -> None:
     """/m⇥ is /msg, and after it come the names of those who are here."""
     server = serve_process()

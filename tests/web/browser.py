@@ -45,12 +45,13 @@ def open_chromium() -> Iterator[Browser]:
 
 def open_modules(context: BrowserContext) -> Page:
     """A page with nothing on it but the logo, from which `import("/backoff.js")` and its like work."""
-    context.route(f"{SITE}/**", _answer_from_package)
+    assets = load_assets()
+
+    def answer(route: Route) -> None:
+        asset = assets[route.request.url.removeprefix(f"{SITE}/")]
+        route.fulfill(body=asset.body, content_type=asset.content_type)
+
     page = context.new_page()
+    page.route(f"{SITE}/**", answer)
     page.goto(f"{SITE}/icon.svg")
     return page
-
-
-def _answer_from_package(route: Route) -> None:
-    asset = load_assets()[route.request.url.removeprefix(f"{SITE}/")]
-    route.fulfill(body=asset.body, content_type=asset.content_type)

@@ -16,30 +16,29 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def modules(chromium: Browser) -> Iterator[Page]:
-    """A page in which the page's pure modules can be imported."""
-    context = chromium.new_context()
-    yield open_modules(context)
-    context.close()
-
-
-@pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
-    """A browser's profile of its own, in virtual time."""
     context = chromium.new_context()
-    context.clock.install(time=0)
-    context.clock.pause_at(1000)
     yield context
     context.close()
 
 
-@pytest.fixture
-def peer(context: BrowserContext) -> Peer:
-    """What the WebSockets of `page` are connected to instead of a server."""
-    return Peer(context)
-
-
-@pytest.fixture
-def page(context: BrowserContext, peer: Peer) -> Page:
-    """A page that stands still until the test passes time."""
+@pytest.fixture(scope="module")
+def modules(context: BrowserContext) -> Page:
+    """A page in which the page's pure modules can be imported."""
     return open_modules(context)
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page of its own that stands still until the test passes time."""
+    page = open_modules(context)
+    page.clock.install(time=0)
+    page.clock.pause_at(1000)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def peer(page: Page) -> Peer:
+    """What the WebSockets of `page` are connected to instead of a server."""
+    return Peer(page)

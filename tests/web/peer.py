@@ -3,17 +3,17 @@
 import json
 import re
 
-from playwright.sync_api import BrowserContext, Page, WebSocketRoute
+from playwright.sync_api import Page, WebSocketRoute
 
 Frame = dict[str, object]
 
 
 class Peer:
-    """Accepts every WebSocket; `connections` are in order of arrival."""
+    """Accepts every WebSocket of a page; `connections` are in order of arrival."""
 
-    def __init__(self, context: BrowserContext) -> None:
+    def __init__(self, page: Page) -> None:
         self.connections: list[Connection] = []
-        context.route_web_socket(re.compile(r"/ws\?"), self._accept)
+        page.route_web_socket(re.compile(r"/ws\?"), self._accept)
 
     def _accept(self, route: WebSocketRoute) -> None:
         self.connections.append(Connection(route))

@@ -39,6 +39,10 @@ def _feed(lane: WholeFrames, chunks: list[bytes]) -> tuple[list[bytes], bytes]:
     return payloads, rest
 
 
+def _counts(lane: WholeFrames) -> tuple[bool, int, int]:
+    return lane.off, lane.passed_frames, lane.fragments
+
+
 def _both_lanes(chunks: list[bytes], lane: WholeFrames) -> Seen:
     """What the fast lane and the library behind it see together."""
     library = Library()
@@ -156,7 +160,7 @@ def test_the_network_may_cut_a_stream_anywhere(stream: tuple[bytes, list[bytes]]
     data, chunks = stream
     at_once, in_pieces = _lane(), _lane()
     assert _feed(at_once, [data]) == _feed(in_pieces, chunks)
-    assert (at_once.off, at_once.passed_frames) == (in_pieces.off, in_pieces.passed_frames)
+    assert _counts(at_once) == _counts(in_pieces)
 
 
 @given(st.binary(max_size=200), st.data())
@@ -165,7 +169,7 @@ def test_arbitrary_bytes_may_be_cut_anywhere(data: bytes, drawn: st.DataObject) 
     chunks = drawn.draw(strategies.cuts_of(data))
     at_once, in_pieces = _lane(), _lane()
     assert _feed(at_once, [data]) == _feed(in_pieces, chunks)
-    assert at_once.passed_frames == in_pieces.passed_frames
+    assert _counts(at_once) == _counts(in_pieces)
 
 
 @given(received())
@@ -208,6 +212,20 @@ def test_a_flood_of_empty_fragments_is_counted() -> None:
     empty = Frame(CONTINUATION, b"", fin=False).encode()
     _feed(lane, [Frame(TEXT, b"", fin=False).encode()] + [empty * 100] * 10)
     assert lane.passed_frames == 1001
+
+
+def test_the_fragments_of_the_message_under_way_are_counted() -> None:
+    """Control frames between them are none; the last fragment begins the count anew, and so does a whole message."""
+    lane = _lane()
+    begin, more, end = (
+        Frame(opcode, b"x", fin=fin).encode()
+        for opcode, fin in ((TEXT, False), (CONTINUATION, False), (CONTINUATION, True))
+    )
+    counts = []
+    for data in (begin, more, Frame(PING, b"").encode(), more, end, begin, end, Frame(TEXT, b"hi").encode()):
+        lane.feed(data)
+        counts.append(lane.fragments)
+    assert counts == [1, 2, 2, 3, 0, 1, 0, 0]
 
 
 @given(received(), st.integers(0, MAX_PAYLOAD))

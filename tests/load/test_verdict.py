@@ -1,0 +1,105 @@
+"""The verdict: validity first, then the objectives; nothing passes that was not shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from scalechat.load.histogram import Histogram
+from scalechat.load.slo import Slo, parse_slo
+from scalechat.load.verdict import Facts, Judgement, judge
+
+GOOD = Facts(
+    interrupted=False,
+    completed=True,
+    why_not=None,
+    cpu_ratio=0.4,
+    loop_lag_p99_ns=2_000_000,
+    send_lag_p50_ns=500_000,
+    intended=1000,
+    in_time=1000,
+    late=0,
+)
+FAST, EXACT = parse_slo("p99(delivery) < 50ms"), parse_slo("missing == 0")
+
+
+def judged(facts: Facts, *slos: Slo, latency_ms: float = 5.0, samples: int = 5000, missing: int = 0) -> Judgement:
+    histogram = Histogram()
+    histogram.add_many(int(latency_ms * 1e6), samples)
+    return judge(facts, slos, [slo.judge(histogram, {"missing": missing}) for slo in slos])
+
+
+def outcome(judgement: Judgement) -> tuple[str, int]:
+    return judgement.verdict, judgement.exit_code
+
+
+def test_a_run_that_met_everything_passes() -> None:
+    """Exit code 0, also without any objective."""
+    assert outcome(judged(GOOD, FAST, EXACT)) == ("pass", 0)
+    assert outcome(judged(GOOD)) == ("pass", 0)
+
+
+def test_a_missed_objective_fails_the_run() -> None:
+    """Exit code 99."""
+    assert outcome(judged(GOOD, FAST, EXACT, latency_ms=80)) == ("fail", 99)
+    assert outcome(judged(GOOD, FAST, EXACT, missing=1)) == ("fail", 99)
+
+
+@pytest.mark.parametrize(
+    "facts, code",
+    [
+        (replace(GOOD, cpu_ratio=0.8), "generator_cpu"),
+        (replace(GOOD, loop_lag_p99_ns=5_000_001), "generator_loop_lag"),
+        (replace(GOOD, send_lag_p50_ns=10_000_001), "generator_send_lag"),
+        (replace(GOOD, in_time=979, late=21), "generator_behind"),
+    ],
+)
+@pytest.mark.parametrize("missing", [0, 1])
+def test_an_overloaded_generator_proves_nothing_either_way(facts: Facts, code: str, missing: int) -> None:
+    """Exit code 97, with a reason, whether the objectives look met or missed."""
+    result = judged(facts, FAST, EXACT, missing=missing)
+    assert outcome(result) == ("invalid", 97)
+    assert [reason.code for reason in result.validity.reasons] == [code]
+    assert not result.validity.valid
+
+
+def test_loop_lag_is_judged_against_the_tightest_objective() -> None:
+    """Without an objective about time there is nothing it could spoil."""
+    facts = replace(GOOD, loop_lag_p99_ns=6_000_000)
+    assert outcome(judged(facts, parse_slo("p99(delivery) < 60ms"))) == ("pass", 0)
+    assert outcome(judged(facts, parse_slo("p99(delivery) < 60ms"), FAST)) == ("invalid", 97)
+    assert outcome(judged(facts, EXACT)) == ("pass", 0)
+
+
+def test_too_few_samples_are_neither_pass_nor_fail() -> None:
+    """Exit code 98, unless another objective was missed anyway."""
+    result = judged(GOOD, FAST, EXACT, samples=100)
+    assert outcome(result) == ("invalid", 98)
+    assert [reason.code for reason in result.validity.reasons] == ["samples"]
+    assert outcome(judged(GOOD, FAST, EXACT, samples=100, missing=1)) == ("fail", 99)
+
+
+def test_a_run_that_the_server_cut_short_fails() -> None:
+    """Whatever was measured until then was met by a server that is gone."""
+    result = judged(replace(GOOD, completed=False, why_not="the server is gone"), EXACT)
+    assert outcome(result) == ("fail", 99)
+    assert [(o.ok, o.reason) for o in result.objectives][1] == (False, "the server is gone")
+
+
+def test_objectives_met_under_less_load_than_asked_for_are_not_met() -> None:
+    """When the server would not take the load, that is its failure and not the generator's."""
+    assert outcome(judged(replace(GOOD, in_time=979), EXACT)) == ("fail", 99)
+    assert outcome(judged(replace(GOOD, in_time=980), EXACT)) == ("pass", 0)
+
+
+def test_an_interrupted_run_says_so() -> None:
+    """Exit code 105; being cut short is then nobody's failure, but what was missed before still is."""
+    facts = replace(GOOD, interrupted=True, completed=False, why_not="interrupted")
+    assert outcome(judged(facts, EXACT)) == ("pass", 105)
+    assert outcome(judged(facts, EXACT, missing=1)) == ("fail", 105)
+
+
+def test_readers_alone_are_a_run_as_well() -> None:
+    """Nothing was intended, so nothing can have fallen short."""
+    assert outcome(judged(replace(GOOD, intended=0, in_time=0))) == ("pass", 0)

@@ -1,0 +1,89 @@
+"""Runs without a network: load client, broadcast server and the memory streams between them, on one virtual clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+from trio.testing import memory_stream_pair
+
+from scalechat.config import LoadConfig
+from scalechat.load.connector import Link
+from scalechat.load.live import Snapshot
+from scalechat.load.runner import Interruption, RunOutcome, run_load
+
+Serve = Callable[[trio.abc.Stream], Awaitable[None]]
+
+
+def virtual_ns() -> int:
+    """Trio's clock, in ns."""
+    return round(trio.current_time() * 1e9)
+
+
+@dataclass
+class MemoryConnector:
+    """Connections that are memory streams, each served in a task of its own."""
+
+    serve: Serve
+    nursery: trio.Nursery
+    host_header: str = "memory"
+    links: list[trio.abc.Stream] = field(default_factory=list)
+    """The server's ends, in the order they were opened."""
+
+    async def open(self, client: int) -> Link:
+        ours, theirs = memory_stream_pair()
+        self.links.append(theirs)
+        self.nursery.start_soon(self.serve, theirs)
+        await trio.lowlevel.checkpoint()
+        return Link(ours)
+
+
+@asynccontextmanager
+async def memory_connector(serve: Serve) -> AsyncIterator[MemoryConnector]:
+    """A connector for the body; its connections end with it."""
+    async with trio.open_nursery() as nursery:
+        yield MemoryConnector(serve, nursery)
+        nursery.cancel_scope.cancel()
+
+
+@dataclass
+class Memory:
+    """A watcher that remembers."""
+
+    snapshots: list[Snapshot] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def show(self, snapshot: Snapshot) -> None:
+        self.snapshots.append(snapshot)
+
+    def note(self, line: str) -> None:
+        self.notes.append(line)
+
+
+async def virtual_run(
+    serve: Serve,
+    out: Path,
+    *,
+    meanwhile: Callable[[MemoryConnector, Interruption], Awaitable[None]] | None = None,
+    watcher: Memory | None = None,
+    **options: object,
+) -> RunOutcome:
+    """One run against `serve` in virtual time; `meanwhile` may do things to it."""
+    config = LoadConfig(**{"out": out, "seed": 1, "warmup_s": 1.0, "duration_s": 5.0, **options})  # type: ignore[arg-type]
+    interruption = Interruption()
+    async with memory_connector(serve) as connector, trio.open_nursery() as nursery:
+        if meanwhile is not None:
+            nursery.start_soon(meanwhile, connector, interruption)
+        outcome = await run_load(
+            config,
+            {"clients": "flag"},
+            watcher=watcher,
+            interruption=interruption,
+            connector=connector,
+            clock=virtual_ns,
+        )
+        nursery.cancel_scope.cancel()
+    return outcome
