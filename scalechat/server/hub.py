@@ -60,7 +60,7 @@ class Hub:
             self._by_client.setdefault(member.client_id, set()).add(member)
 
     async def name(self, member: Member, client_id: str) -> None:
-        """An anonymous connection has said who it is. Raises `BusError`; then, and when cancelled, it has no name yet."""
+        """An anonymous connection has said who it is. Raises `BusError`; then, and when cancelled, it has not."""
         entered: list[str] = []
         try:
             for room in tuple(member.session.rooms):
