@@ -147,6 +147,10 @@ class NotOffered(Exception):
     """The server took the handshake but not the subprotocol."""
 
 
+class HungUp(Exception):
+    """The connection ended before the WebSocket was open."""
+
+
 def failure_of(error: BaseException) -> Failure | None:
     """What to say about a failed connection; groups are looked into for their first cause. None: it is a bug of ours.
 
@@ -162,8 +166,10 @@ def failure_of(error: BaseException) -> Failure | None:
             return Failure("rejected", f"the server answered HTTP {first.status_code} instead of a WebSocket")
         case NotOffered():
             return Failure("rejected", "the server does not speak scalechat.v1; try --target plain")
+        case HungUp():
+            return Failure("rejected", "the server closed the connection instead of answering")
         case ssl.SSLError():
-            reason = getattr(first, "verify_message", None) or first.reason or str(first)
+            reason = getattr(first, "verify_message", None) or getattr(first, "reason", None) or first
             return Failure("other", f"no TLS ({reason}); check ws:// or wss:// in --server-url")
         case OSError():
             return Failure("other", _words(first))

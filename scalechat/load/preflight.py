@@ -7,6 +7,7 @@ thousand failures.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, cast
 
 import trio
@@ -14,7 +15,7 @@ import trio_websocket
 
 from scalechat.client.transport import LaneStream, SharedReader
 from scalechat.config import LoadConfig, OperationalError, UsageError, public_values
-from scalechat.load.connector import Connector, Failure, NotOffered, failure_of
+from scalechat.load.connector import Connector, Failure, HungUp, NotOffered, failure_of
 from scalechat.load.dialects import Dialect, Names
 from scalechat.load.health import raise_file_limit
 from scalechat.load.results import Scalar
@@ -40,59 +41,61 @@ async def greet(connector: Connector, dialect: Dialect, names: Names, config: Lo
     Raises:
         OperationalError: there is no server that could be loaded; one line that says what there is.
     """
-    greetings: list[Welcome] = []
-    greeted = trio.Event()
-    ended = False
-
-    def on_texts(texts: Sequence[bytes]) -> None:
-        for text in texts:
-            try:
-                said = dialect.read(text)
-            except BadMessage:
-                continue
-            if isinstance(said, Welcome):
-                greetings.append(said)
-                greeted.set()
-
-    timeout_s = config.connect_timeout_s
-    failure: Failure | None = Failure("timeout", f"no WebSocket within {timeout_s:g} s")
+    limits: Limits | None = None
+    failure: Failure | None = None
     try:
-        with trio.move_on_after(timeout_s) as patience:
-            async with trio.open_nursery() as nursery:
-
-                def on_end() -> None:
-                    nonlocal ended
-                    ended = True
-                    patience.cancel()
-
-                link = await connector.open(0)
-                stream = LaneStream(
-                    link.stream, nursery=nursery, reader=SharedReader(list), on_batch=on_texts, on_end=on_end
-                )
-                async with stream:
-                    ws = await trio_websocket.wrap_client_stream(
-                        nursery,
-                        cast(trio.SocketStream, stream),  # annotated too narrowly: any stream will do
-                        connector.host_header,
-                        names.resource(0, names.room(0)),
-                        subprotocols=dialect.subprotocols,
-                    )
-                    if dialect.subprotocols and ws.subprotocol not in dialect.subprotocols:
-                        raise NotOffered
-                    if dialect.acknowledges:
-                        await greeted.wait()
-                    failure = None
-                nursery.cancel_scope.cancel()
-    except* Exception as group:  # every kind of refusal, and the groups they come in
+        with trio.fail_after(config.connect_timeout_s):
+            limits = await _exchange_greetings(connector, dialect, names)
+    except* trio.TooSlowError:
+        failure = Failure("timeout", f"no WebSocket within {config.connect_timeout_s:g} s")
+    except* Exception as group:  # every kind of refusal, in the groups they come in
         failure = failure_of(group)
         if failure is None:
             raise
-    if failure is not None and ended and failure.kind == "timeout":
-        failure = Failure("rejected", "it closes the connection instead of answering")
     if failure is not None:
-        url = public_values(config)["server_url"]
-        raise OperationalError(f"cannot load {url}: {failure.text}")
-    return _stated(greetings[0].limits) if greetings else {}
+        raise OperationalError(f"cannot load {public_values(config)['server_url']}: {failure.text}")
+    return {} if limits is None else _stated(limits)
+
+
+async def _exchange_greetings(connector: Connector, dialect: Dialect, names: Names) -> Limits | None:
+    limits: Limits | None = None
+    greeted, over = trio.Event(), trio.Event()
+
+    def on_texts(texts: Sequence[bytes]) -> None:
+        nonlocal limits
+        for text in texts:
+            with suppress(BadMessage):
+                said = dialect.read(text)
+                if isinstance(said, Welcome):
+                    limits = said.limits
+                    greeted.set()
+
+    async def watch() -> None:
+        await over.wait()
+        raise HungUp  # trio-websocket would wait for the rest of the handshake for ever
+
+    link = await connector.open(0)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch)
+            stream = LaneStream(
+                link.stream, nursery=nursery, reader=SharedReader(list), on_batch=on_texts, on_end=over.set
+            )
+            ws = await trio_websocket.wrap_client_stream(
+                nursery,
+                cast(trio.SocketStream, stream),  # annotated too narrowly: any stream will do
+                connector.host_header,
+                names.resource(0, names.room(0)),
+                subprotocols=dialect.subprotocols,
+            )
+            if dialect.subprotocols and ws.subprotocol not in dialect.subprotocols:
+                raise NotOffered
+            if dialect.acknowledges:
+                await greeted.wait()
+            nursery.cancel_scope.cancel()
+    finally:
+        await trio.aclose_forcefully(link.stream)
+    return limits
 
 
 def _stated(limits: Limits) -> dict[str, Scalar]:

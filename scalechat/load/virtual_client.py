@@ -259,7 +259,7 @@ class VirtualClient:
         if self.closed_by is not None:
             return Failure("rejected", f"closed with {self.close_code} {self.close_reason or ''}".rstrip())
         if self._stream is not None and self._stream.ended:
-            return Failure("rejected", "the connection ended during the handshake")
+            return Failure("rejected", "the server closed the connection instead of answering")
         return Failure("timeout", "not open in time")
 
     def _fail(self, failure: Failure) -> None:

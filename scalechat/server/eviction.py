@@ -11,34 +11,35 @@ SLOW_RETRY_MS = 1000
 
 
 class Evictor:
-    """Plain decisions: count it, and ask the member to end. Safe to call again for one that is ending."""
+    """Plain decisions: count it, and ask the member to end. One that is ending already is neither counted nor asked."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
 
     def queue_full(self, member: Member) -> None:
-        self._counters.evictions["queue_full"] += 1
-        member.end(closing.TOO_SLOW, retry_after_ms=SLOW_RETRY_MS)
+        self._end(member, "queue_full", closing.TOO_SLOW, retry_after_ms=SLOW_RETRY_MS)
 
     def queue_too_old(self, member: Member) -> None:
-        self._counters.evictions["queue_age"] += 1
-        member.end(closing.TOO_SLOW, retry_after_ms=SLOW_RETRY_MS)
+        self._end(member, "queue_age", closing.TOO_SLOW, retry_after_ms=SLOW_RETRY_MS)
 
     def silent(self, member: Member) -> None:
-        self._counters.evictions["heartbeat"] += 1
-        member.end(closing.GOING_AWAY, "no answer to pings")
+        self._end(member, "heartbeat", closing.GOING_AWAY, "no answer to pings")
 
     def token_expired(self, member: Member) -> None:
-        self._counters.evictions["token_expired"] += 1
-        member.end(closing.NOT_AUTHORISED, "the token has expired")
+        self._end(member, "token_expired", closing.NOT_AUTHORISED, "the token has expired")
 
     def too_fast(self, member: Member) -> None:
-        self._counters.evictions["rate_limit"] += 1
-        member.end(closing.RATE_LIMIT, retry_after_ms=RATE_RETRY_MS)
+        self._end(member, "rate_limit", closing.RATE_LIMIT, retry_after_ms=RATE_RETRY_MS)
 
     def kicked(self, member: Member) -> None:
-        self._counters.evictions["kicked"] += 1
-        member.end(closing.KICKED)
+        self._end(member, "kicked", closing.KICKED)
+
+    def _end(
+        self, member: Member, reason: str, why: closing.Closing, detail: str = "", *, retry_after_ms: int | None = None
+    ) -> None:
+        if not member.outbox.closed:
+            self._counters.evictions[reason] += 1
+            member.end(why, detail, retry_after_ms=retry_after_ms)
 
 
 RATE_RETRY_MS = 2000

@@ -35,6 +35,9 @@ MEMBERS_PER_SLICE = 128
 class Strategy(Protocol):
     """How one batch reaches one member."""
 
+    batch_frames: int
+    """Most messages in one batch: as many as one write takes, so that a slice of members costs the same in each."""
+
     def begin(self, batch: Sequence[Prepared]) -> None:
         """Do what needs doing once for all members."""
 
@@ -44,6 +47,8 @@ class Strategy(Protocol):
 
 class PerClient:
     """The plain way: for every recipient encode the JSON, build the frame, wake its writer. Kept to be measured."""
+
+    batch_frames = 1
 
     def __init__(self) -> None:
         self._batch: Sequence[Prepared] = ()
@@ -62,6 +67,8 @@ class PerClient:
 class EncodeOnce:
     """One frame shared by all, one write per message and recipient."""
 
+    batch_frames = 1
+
     def __init__(self) -> None:
         self._batch: Sequence[Prepared] = ()
 
@@ -78,6 +85,8 @@ class EncodeOnce:
 
 class Coalesced:
     """Everything pending in one buffer, one write per recipient."""
+
+    batch_frames = BATCH_FRAMES
 
     def __init__(self) -> None:
         self._batch: Sequence[Prepared] = ()
@@ -154,17 +163,19 @@ class Sweeper:
         pending, room.pending = room.pending, []
         began_s = room.pending_since_s
         members = list(room.members)
-        for batch in batches(pending):
+        for batch in batches(pending, self._strategy.batch_frames):
             self._strategy.begin(batch)
             await self._serve(room, batch, members)
         self._observe(time.perf_counter() - began_s)
 
     async def _serve(self, room: Room, batch: Sequence[Prepared], members: Sequence[Member]) -> None:
-        for start in range(0, len(members), MEMBERS_PER_SLICE):
-            part = members[start : start + MEMBERS_PER_SLICE]
+        at = 0
+        while at < len(members):
+            part = members[at : at + MEMBERS_PER_SLICE - self._served_since_yield]
             self._counters.deliveries += self._serve_part(room, batch, part)
+            at += len(part)
             self._served_since_yield += len(part)
-            if self._served_since_yield >= MEMBERS_PER_SLICE:
+            if self._served_since_yield == MEMBERS_PER_SLICE:
                 self._served_since_yield = 0
                 await trio.lowlevel.checkpoint()
 
@@ -185,12 +196,12 @@ class Sweeper:
         return delivered
 
 
-def batches(pending: Sequence[Prepared]) -> list[Sequence[Prepared]]:
-    """Cut what is pending into batches within `BATCH_FRAMES` and `BATCH_BYTES`."""
+def batches(pending: Sequence[Prepared], most_frames: int) -> list[Sequence[Prepared]]:
+    """Cut what is pending into batches within `most_frames` and `BATCH_BYTES`."""
     cut: list[Sequence[Prepared]] = []
     begin = size = 0
     for at, prepared in enumerate(pending):
-        if at > begin and (at - begin == BATCH_FRAMES or size + len(prepared.frame) > BATCH_BYTES):
+        if at > begin and (at - begin == most_frames or size + len(prepared.frame) > BATCH_BYTES):
             cut.append(pending[begin:at])
             begin, size = at, 0
         size += len(prepared.frame)

@@ -84,7 +84,7 @@ class Figures:
                 self._log()
 
     def _sample(self) -> tuple[float, int, int, float]:
-        return (time.monotonic(), self._counters.publications, self._counters.deliveries, time.process_time())
+        return (trio.current_time(), self._counters.publications, self._counters.deliveries, time.process_time())
 
     def _log(self) -> None:
         gauges = self._read_gauges()

@@ -60,11 +60,19 @@ class Hub:
             self._by_client.setdefault(member.client_id, set()).add(member)
 
     async def name(self, member: Member, client_id: str) -> None:
-        """An anonymous connection has said who it is. Raises `BusError`."""
+        """An anonymous connection has said who it is. Raises `BusError`; then, and when cancelled, it has not."""
+        entered: list[str] = []
+        try:
+            for room in tuple(member.session.rooms):
+                await self._bus.enter(room, client_id)
+                entered.append(room)
+        except BaseException:
+            for room in entered:
+                self._bus.exit(room, client_id)
+            raise
+        # No await from here on: whoever has a name is in the presence of all its rooms.
         member.client_id = client_id
         self._by_client.setdefault(client_id, set()).add(member)
-        for room in member.session.rooms:
-            await self._bus.enter(room, client_id)
 
     def remove(self, member: Member) -> None:
         """A connection is over."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
+from typing import Literal
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from scalechat.config import LoadConfig
 from scalechat.load.plan import JITTER, SECOND_NS, Plan, Schedule
 
-ARRIVALS = st.sampled_from(["fixed", "jittered", "poisson"])
+ARRIVALS: st.SearchStrategy[Literal["fixed", "jittered", "poisson"]] = st.sampled_from(("fixed", "jittered", "poisson"))
 
 
 @st.composite

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
+from outcome import acapture
 from trio.testing import memory_stream_pair
 
 from scalechat.config import LoadConfig
@@ -77,7 +78,9 @@ async def virtual_run(
     async with memory_connector(serve) as connector, trio.open_nursery() as nursery:
         if meanwhile is not None:
             nursery.start_soon(meanwhile, connector, interruption)
-        outcome = await run_load(
+        # Captured, so that what it raises does not come out in a group.
+        result = await acapture(
+            run_load,
             config,
             {"clients": "flag"},
             watcher=watcher,
@@ -86,4 +89,4 @@ async def virtual_run(
             clock=virtual_ns,
         )
         nursery.cancel_scope.cancel()
-    return outcome
+    return result.unwrap()

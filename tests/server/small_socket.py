@@ -6,11 +6,12 @@ import trio
 class SmallSocket(trio.abc.SendStream):
     """Takes what fits into `room_bytes` and makes writers wait for the rest, as the kernel does.
 
-    `on_wire` is everything ever taken; only what the peer reads makes room again.
+    `on_wire` is everything ever taken, in `writes` calls; only what the peer reads makes room again.
     """
 
     def __init__(self, room_bytes: int) -> None:
         self.on_wire = b""
+        self.writes = 0
         self.broken = False
         self._room_bytes = room_bytes
         self._changed = trio.Event()
@@ -20,6 +21,7 @@ class SmallSocket(trio.abc.SendStream):
         """See `scalechat.server.outbox.SendNow`."""
         if self.broken:
             raise ConnectionResetError
+        self.writes += 1
         taken = data[: self._room_bytes]
         self._room_bytes -= len(taken)
         self.on_wire += taken

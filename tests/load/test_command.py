@@ -1,0 +1,172 @@
+"""``python -m scalechat load`` as a person or a CI job runs it: real processes, real sockets, exit codes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scalechat.load.results import (
+    BroadcastRow,
+    ConnectionRow,
+    ErrorRow,
+    HealthRow,
+    Run,
+    ServerRow,
+    TimeseriesRow,
+    read_run,
+)
+from tests.conftest import ServeProcess, clean_environ, eventually
+
+END_S = 60.0
+FIT_OR_BUSY = (0, 97)
+"""97 says that this machine was too busy to measure times; what is counted is as exact as ever."""
+SHAPE = ("--clients", "30", "--rooms", "3", "--msg-frequency", "100", "--warmup", "0.5")
+SHORT = (*SHAPE, "--duration", "2")
+LONG = (*SHAPE, "--duration", "60", "--drain-timeout", "1")
+
+
+def command(out: Path, *args: str) -> list[str]:
+    return [sys.executable, "-m", "scalechat", "load", "--out", str(out), *args]
+
+
+def load(out: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(out, *args), env=clean_environ(), capture_output=True, text=True, timeout=END_S, check=False
+    )
+
+
+def only_run(out: Path) -> Run:
+    (run_dir,) = out.iterdir()
+    return read_run(run_dir)
+
+
+@pytest.mark.parametrize("target", ["scalechat", "plain"])
+def test_a_real_server_delivers_everything_once_and_in_order(
+    target: str, serve_process: ServeProcess, tmp_path: Path
+) -> None:
+    """Both dialects, every delivery accounted for, every table written."""
+    server = serve_process()
+    slos = ("--slo", "missing == 0", "--slo", "duplicated == 0", "--slo", "reordered == 0", "--slo", "errors == 0")
+    done = load(tmp_path, "--server-url", server.ws_url, "--target", target, *slos, *SHORT)
+    assert done.returncode in FIT_OR_BUSY, done.stdout + done.stderr
+    assert done.stdout.startswith("verdict ")
+    run = only_run(tmp_path)
+    assert run.manifest is not None
+    ledger = run.manifest.ledger
+    assert ledger.published > 600
+    assert ledger.delivered == ledger.expected == 10 * ledger.published
+    assert (ledger.missing, ledger.duplicated, ledger.reordered) == (0, 0, 0)
+    assert (ledger.corrupted, ledger.phantom) == (0, 0)
+    assert ledger.acked == (ledger.published if target == "scalechat" else None)
+    assert len(list(run.rows(BroadcastRow))) == ledger.published
+    connections = list(run.rows(ConnectionRow))
+    assert {row.closed_by for row in connections} == {"client"}
+    assert all(row.delivery_p50_ns and row.tcp_ns and row.handshake_ns and row.opened_s for row in connections)
+    assert any(row.metric == "scalechat_deliveries_total" for row in run.rows(ServerRow))
+    assert all(row.rss_bytes and row.loop_lag_p99_ns is not None for row in run.rows(HealthRow))
+    assert not list(run.rows(ErrorRow))
+    assert run.manifest.target.version is not None
+    assert list(run.rows(TimeseriesRow))[-1].rx_bytes_total > 100 * ledger.delivered
+
+
+def test_the_summary_is_for_programs_too(serve_process: ServeProcess, tmp_path: Path) -> None:
+    """``--json`` puts one document on stdout and ``--quiet`` nothing on stderr."""
+    server = serve_process()
+    done = load(tmp_path, "--server-url", server.ws_url, "--json", "--quiet", *SHORT)
+    document = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert document["exit_code"] == done.returncode
+    assert (document["verdict"], done.returncode) in (("pass", 0), ("invalid", 97))
+    assert Path(document["run_dir"]).is_dir()
+    assert document["figures"]["clients"] == {"value": 30, "unit": "clients"}
+
+
+def test_a_missed_objective_is_99(serve_process: ServeProcess, tmp_path: Path) -> None:
+    """Nothing is delivered within a ns."""
+    server = serve_process()
+    done = load(tmp_path, "--server-url", server.ws_url, "--slo", "min(delivery) < 1ns", *SHORT)
+    # With so tight an objective any loop lag of our own would be too much: that is 97, and both are no pass.
+    assert done.returncode in (97, 99)
+    assert "✗ min(delivery) < 1ns" in done.stdout
+
+
+def test_ctrl_c_writes_the_run(serve_process: ServeProcess, tmp_path: Path) -> None:
+    """Exit code 105, the summary is printed, nothing that was under way is missing, and no traceback."""
+    server = serve_process()
+    args = command(tmp_path, "--server-url", server.ws_url, *LONG)
+    with subprocess.Popen(
+        args, env=clean_environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        eventually(lambda: any(list(run.rows(BroadcastRow)) for run in map(read_run, tmp_path.iterdir())), "a message")
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=END_S)
+    assert process.returncode == 105, stderr
+    assert "(interrupted)" in stdout.splitlines()[0]
+    assert "Traceback" not in stderr
+    run = only_run(tmp_path)
+    assert run.manifest is not None
+    assert run.manifest.interrupted
+    assert run.manifest.ledger.missing == 0
+
+
+def test_a_server_killed_in_the_middle_is_reported(serve_process: ServeProcess, tmp_path: Path) -> None:
+    """The run ends early and says why, is written, and is no pass; no traceback."""
+    server = serve_process()
+    args = command(tmp_path, "--server-url", server.ws_url, *LONG)
+    with subprocess.Popen(
+        args, env=clean_environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        eventually(lambda: any(list(run.rows(BroadcastRow)) for run in map(read_run, tmp_path.iterdir())), "a message")
+        server.kill()
+        stdout, stderr = process.communicate(timeout=END_S)
+    assert process.returncode == 99, stdout + stderr
+    assert "✗ the run reached its end (the server closed or lost every connection)" in stdout
+    assert "Traceback" not in stderr
+    run = only_run(tmp_path)
+    assert run.finished
+    assert "closed_1006" in {row.kind for row in run.rows(ErrorRow)}
+
+
+def test_a_server_that_drains_is_followed_to_its_end(serve_process: ServeProcess, tmp_path: Path) -> None:
+    """SIGTERM: its 4012 stands in each connection's row."""
+    server = serve_process("--drain", "1")
+    args = command(tmp_path, "--server-url", server.ws_url, *LONG)
+    with subprocess.Popen(
+        args, env=clean_environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        eventually(lambda: any(list(run.rows(BroadcastRow)) for run in map(read_run, tmp_path.iterdir())), "a message")
+        assert server.stop() == 0
+        _, stderr = process.communicate(timeout=END_S)
+    assert process.returncode == 99, stderr
+    assert {row.close_code for row in only_run(tmp_path).rows(ConnectionRow)} <= {4012, 1001}
+
+
+@pytest.mark.parametrize(
+    "args, code, words",
+    [
+        (("--server-url", "ws://127.0.0.1:1/ws"), 1, "cannot connect to ws://127.0.0.1:1/ws (connection refused)"),
+        (("--slo", "missing = 0"), 2, "--slo 'missing = 0' cannot be read"),
+        (("--msg-size", "8"), 2, "--msg-size '8': 8 bytes are too few"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(args: tuple[str, ...], code: int, words: str, tmp_path: Path) -> None:
+    """Nothing is written for it."""
+    done = load(tmp_path / "runs", *args)
+    assert done.returncode == code
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_directory_that_cannot_be_written_is_one_line(serve_process: ServeProcess, tmp_path: Path) -> None:
+    """A file stands where the directory should be."""
+    server = serve_process()
+    (tmp_path / "runs").write_text("")
+    done = load(tmp_path / "runs", "--server-url", server.ws_url)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "--out" in done.stderr

@@ -1,0 +1,134 @@
+"""The poller: one task, many sockets."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+import trio
+
+from scalechat.load.poller import READS_PER_TURN, Poller
+
+
+@dataclass
+class Owner:
+    """Remembers what it was fed."""
+
+    data: list[bytes] = field(default_factory=list)
+    broken: bool = False
+    told: trio.Event = field(default_factory=trio.Event)
+
+    def feed(self, data: bytes) -> None:
+        self.data.append(data)
+        self.told.set()
+
+    def feed_error(self) -> None:
+        self.broken = True
+        self.told.set()
+
+    async def wait(self) -> None:
+        """Until it is told something."""
+        with trio.fail_after(10):
+            await self.told.wait()
+        self.told = trio.Event()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    ours.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+async def test_what_arrives_is_fed_until_the_end(pair: tuple[socket.socket, socket.socket]) -> None:
+    """b"" is the end of the stream, said once; then the socket is left alone."""
+    ours, theirs = pair
+    owner = Owner()
+    with Poller() as poller:
+        stop = poller.add(ours, owner)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(poller.run)
+            theirs.send(b"one")
+            await owner.wait()
+            theirs.shutdown(socket.SHUT_WR)
+            await owner.wait()
+            nursery.cancel_scope.cancel()
+        stop()
+    assert owner.data == [b"one", b""]
+
+
+async def test_a_reset_is_a_broken_connection(pair: tuple[socket.socket, socket.socket]) -> None:
+    """An RST is told to the owner and ends nothing else."""
+    ours, theirs = pair
+    owner = Owner()
+    with Poller() as poller:
+        stop = poller.add(ours, owner)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(poller.run)
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            theirs.close()
+            await owner.wait()
+            nursery.cancel_scope.cancel()
+        stop()
+    assert (owner.broken, owner.data) == (True, [])
+
+
+async def test_a_socket_that_was_stopped_is_not_read_again(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Even when it was ready in the same turn in which somebody else stopped it."""
+    ours, theirs = pair
+    second_ours, second_theirs = socket.socketpair()
+    second_ours.setblocking(False)
+    with second_ours, second_theirs, Poller() as poller:
+        stops: list[object] = []
+
+        class Stopper(Owner):
+            def feed(self, data: bytes) -> None:
+                super().feed(data)
+                for stop in stops:
+                    assert callable(stop)
+                    stop()
+
+        first, second = Stopper(), Stopper()
+        stops += [poller.add(ours, first), poller.add(second_ours, second)]
+        theirs.send(b"x")
+        second_theirs.send(b"y")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(poller.run)
+            first.told = second.told
+            await first.wait()
+            await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        assert len(first.data) + len(second.data) == 1
+
+
+async def test_many_ready_sockets_leave_others_their_turn() -> None:
+    """Between every so many reads the scheduler gets the word."""
+    pairs = [socket.socketpair() for _ in range(3 * READS_PER_TURN)]
+    owners = [Owner() for _ in pairs]
+    turns: list[int] = []
+
+    async def other() -> None:
+        while True:
+            turns.append(sum(len(owner.data) for owner in owners))
+            await trio.lowlevel.checkpoint()
+
+    with Poller() as poller:
+        for (ours, theirs), owner in zip(pairs, owners, strict=True):
+            ours.setblocking(False)
+            poller.add(ours, owner)
+            theirs.send(b"x")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(poller.run)
+            nursery.start_soon(other)
+            for owner in owners:
+                await owner.wait()
+            nursery.cancel_scope.cancel()
+    for ours, theirs in pairs:
+        ours.close()
+        theirs.close()
+    assert {READS_PER_TURN, 2 * READS_PER_TURN} <= set(turns)

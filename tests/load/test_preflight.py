@@ -1,0 +1,122 @@
+"""Before a run: a target that cannot be loaded is one line, and nothing is written."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import trio
+import trio_websocket
+from trio.testing import MockClock
+
+from scalechat.config import LoadConfig, OperationalError, UsageError
+from scalechat.load.connector import Failure, TcpConnector, failure_of
+from scalechat.load.preflight import require_files
+from scalechat.load.runner import Interruption, run_load
+
+from .broadcaster import Broadcaster
+from .worlds import memory_connector, virtual_run
+
+
+async def refuse(stream: trio.abc.Stream) -> None:
+    await stream.receive_some(4096)
+    await stream.send_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+
+
+async def serve_a_page(stream: trio.abc.Stream) -> None:
+    await stream.receive_some(4096)
+    await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+
+
+async def talk_nonsense(stream: trio.abc.Stream) -> None:
+    await stream.receive_some(4096)
+    await stream.send_all(b"220 smtp.example.org ESMTP\r\n")
+
+
+async def hang_up(stream: trio.abc.Stream) -> None:
+    await stream.receive_some(4096)
+    await stream.aclose()
+
+
+async def say_nothing(_stream: trio.abc.Stream) -> None:
+    await trio.sleep_forever()
+
+
+@pytest.mark.parametrize(
+    "serve, words",
+    [
+        (refuse, "the server answered HTTP 503 instead of a WebSocket"),
+        (serve_a_page, "the server answered HTTP 200 instead of a WebSocket"),
+        (hang_up, "the server closed the connection instead of answering"),
+        (say_nothing, "no WebSocket within 10 s"),
+        (Broadcaster().serve, "the server does not speak scalechat.v1; try --target plain"),
+    ],
+)
+async def test_a_target_that_is_none_is_said_in_one_line(
+    serve: Callable[[trio.abc.Stream], Awaitable[None]], words: str, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """The line names the URL and what there was instead."""
+    with pytest.raises(OperationalError) as refused:
+        await virtual_run(serve, tmp_path / "runs")
+    assert str(refused.value) == f"cannot load ws://localhost:8080/ws: {words}"
+    assert not (tmp_path / "runs").exists()
+
+
+async def test_something_that_is_no_http_is_a_refusal_as_well(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """Whatever the protocol library makes of it."""
+    with pytest.raises(OperationalError, match="cannot load ws://localhost:8080/ws: "):
+        await virtual_run(talk_nonsense, tmp_path)
+
+
+async def test_an_interruption_before_the_first_connection_writes_nothing(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """Exit code 105, and no empty run directory."""
+    interruption = Interruption()
+    async with memory_connector(say_nothing) as connector, trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            await trio.sleep(1)
+            interruption.request()
+
+        nursery.start_soon(ask)
+        with pytest.raises(OperationalError) as refused:
+            await run_load(LoadConfig(out=tmp_path / "runs"), {}, interruption=interruption, connector=connector)
+    assert refused.value.exit_code == 105
+    assert not (tmp_path / "runs").exists()
+
+
+async def test_a_port_where_nobody_listens_is_told_with_what_to_do(free_port: int) -> None:
+    """The line says how a server is started."""
+    with pytest.raises(OperationalError, match=r"\(connection refused\): is a server running there\?"):
+        await TcpConnector.resolve(f"ws://127.0.0.1:{free_port}/ws")
+
+
+async def test_a_name_nobody_has_is_told() -> None:
+    """`.invalid` never resolves (RFC 2606)."""
+    with pytest.raises(OperationalError, match=r"cannot resolve 'nobody\.invalid'"):
+        await TcpConnector.resolve("ws://nobody.invalid/ws")
+
+
+def test_more_clients_than_open_files_are_refused_before_anything_is_opened() -> None:
+    """With the number that would be needed."""
+    with pytest.raises(UsageError, match=r"100000000 clients need 100000064 open files"):
+        require_files(100_000_000)
+
+
+def test_every_kind_of_failure_has_its_words() -> None:
+    """Groups are looked into, and what is our own fault is not called the server's."""
+    refused = ExceptionGroup("", [ExceptionGroup("", [ConnectionRefusedError(111, "x")])])
+    assert failure_of(refused) == Failure("refused", "connection refused")
+    assert failure_of(OSError(113, "x")) == Failure("other", "no route to host")
+    assert failure_of(trio.TooSlowError()) == Failure("timeout", "not open in time")
+    rejected = trio_websocket.ConnectionRejected(401, (), None)
+    assert failure_of(rejected) == Failure("rejected", "the server answered HTTP 401 instead of a WebSocket")
+    broken = trio.BrokenResourceError()
+    broken.__cause__ = ssl.SSLError(1, "wrong version")
+    found = failure_of(broken)
+    assert found is not None
+    assert found.text.startswith("no TLS (")
+    assert failure_of(ZeroDivisionError()) is None
