@@ -29,12 +29,18 @@ from scalechat.wire import closing
 from scalechat.wire.closing import Closing, label_of, reason_text
 from scalechat.wire.codec import encode
 from scalechat.wire.frames import close_frame, text_frame
-from scalechat.wire.handshake import Upgrade, accept_response, parse_upgrade, refuse_response
+from scalechat.wire.handshake import BadHandshake, Upgrade, accept_response, parse_upgrade, refuse_response
 from scalechat.wire.messages import SUBPROTOCOL, Reconnect
 from scalechat.wire.session import Dialect, Session
 
 GOODBYE_S = 2.0
 """How long a peer may take over its Close frame and its end of the connection, before it is cut."""
+_CHALLENGES = {
+    HTTPStatus.UNAUTHORIZED: (("WWW-Authenticate", "Bearer"),),
+    HTTPStatus.UPGRADE_REQUIRED: (("Sec-WebSocket-Version", "13"),),
+    HTTPStatus.SERVICE_UNAVAILABLE: (("Retry-After", "5"),),
+}
+"""What a refusal's status obliges us to add."""
 _SAID_BY_US_ALONE = (closing.PROTOCOL_ERROR, closing.BAD_UTF8)
 """Violations for which trio-websocket drops the connection without a word; RFC 6455 section 7.1.7 wants a Close
 frame."""
@@ -131,9 +137,10 @@ class _Connection:
             await self._linger()
 
     async def _answer_and_talk(self) -> None:
-        upgrade = parse_upgrade(self._arrival.request)
-        if upgrade is None:
-            self._refuse(Refuse("bad_request", HTTPStatus.BAD_REQUEST, "this is no WebSocket handshake (RFC 6455)"))
+        try:
+            upgrade = parse_upgrade(self._arrival.request)
+        except BadHandshake as bad:
+            self._refuse(Refuse("bad_request", bad.status, bad.detail))
             return
         decision = self._service.admission.decide(
             Handshake(upgrade.target, upgrade.headers, upgrade.subprotocols, self._arrival.address)
@@ -154,8 +161,7 @@ class _Connection:
 
     def _refuse(self, refuse: Refuse) -> None:
         self._service.refuse(refuse.reason)
-        challenge = [("WWW-Authenticate", "Bearer")] if refuse.status is HTTPStatus.UNAUTHORIZED else []
-        self._outbox.finish(refuse_response(refuse.status, refuse.detail, challenge))
+        self._outbox.finish(refuse_response(refuse.status, refuse.detail, _CHALLENGES.get(refuse.status, ())))
 
     # --- conversation -----------------------------------------------------------------------------------------------
 

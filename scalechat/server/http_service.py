@@ -47,7 +47,7 @@ log = structlog.get_logger("scalechat.server")
 class ReplayStream(trio.abc.HalfCloseableStream):
     """A socket stream whose first bytes have been read already; every send has a deadline, and none survives `cut`."""
 
-    def __init__(self, stream: TcpStream, data: bytes) -> None:
+    def __init__(self, stream: TcpStream | trio.SocketStream, data: bytes) -> None:
         self._stream = stream
         self._data = data
         self._sending = trio.CancelScope()
@@ -107,7 +107,7 @@ class HttpService:
         self._app = wrap_app(_Guarded(app, max_body_bytes), config.wsgi_max_body_size, "asgi")
         self._context = WorkerContext(None)
 
-    async def serve(self, stream: TcpStream, data: bytes) -> None:
+    async def serve(self, stream: TcpStream | trio.SocketStream, data: bytes) -> None:
         """Serve one connection until it ends; `data` is what was read of it already."""
         replay = ReplayStream(stream, data)
         async with trio.open_nursery() as nursery:

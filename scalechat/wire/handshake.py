@@ -22,6 +22,15 @@ _KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
 _ONCE: Final = frozenset(("host", "origin", "sec-websocket-key", "sec-websocket-version", "upgrade"))
 
 
+class BadHandshake(ValueError):
+    """Their fault: a request that is no valid opening handshake, and the status that says so."""
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
 class Upgrade(msgspec.Struct, frozen=True):
     """A request to speak WebSocket. Header names are lower case; repeated headers are joined by commas."""
 
@@ -31,24 +40,23 @@ class Upgrade(msgspec.Struct, frozen=True):
     key: str
 
 
-def parse_upgrade(head: bytes) -> Upgrade | None:
-    """Read a request head that ends in an empty line; None when it is no valid opening handshake."""
+def parse_upgrade(head: bytes) -> Upgrade:
+    """Read a request head that ends in an empty line; raises `BadHandshake`."""
     line = _REQUEST_LINE.match(head)
     if line is None:
-        return None
+        raise BadHandshake(HTTPStatus.BAD_REQUEST, "this is no WebSocket handshake (RFC 6455)")
     headers: dict[str, str] = {}
+    repeated = False
     at = line.end()
     while (field := _HEADER.match(head, at)) is not None:
         at = field.end()
         name, value = field[1].decode().lower(), field[2].decode()
-        if name not in headers:
-            headers[name] = value
-        elif name in _ONCE:
-            return None
-        else:
-            headers[name] = f"{headers[name]}, {value}"
-    if head[at:] != b"\r\n\r\n" or not _asks_properly(headers):
-        return None
+        repeated |= name in headers and name in _ONCE
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    if repeated or head[at:] != b"\r\n\r\n" or not _asks_properly(headers):
+        raise BadHandshake(HTTPStatus.BAD_REQUEST, "this is no WebSocket handshake (RFC 6455)")
+    if headers.get("sec-websocket-version") != "13":
+        raise BadHandshake(HTTPStatus.UPGRADE_REQUIRED, "the WebSocket version here is 13")
     offered = headers.get("sec-websocket-protocol", "")
     subprotocols = tuple(filter(None, (name.strip() for name in offered.split(","))))
     return Upgrade(line[1].decode(), headers, subprotocols, headers["sec-websocket-key"])
@@ -85,7 +93,6 @@ def _asks_properly(headers: dict[str, str]) -> bool:
         "host" in headers
         and headers.get("upgrade", "").lower() == "websocket"
         and "upgrade" in [token.strip().lower() for token in headers.get("connection", "").split(",")]
-        and headers.get("sec-websocket-version") == "13"
         and _KEY.fullmatch(headers.get("sec-websocket-key", "")) is not None
         and "content-length" not in headers
         and "transfer-encoding" not in headers

@@ -80,20 +80,18 @@ class Seats:
         socket = SmallSocket(room_bytes)
         outbox = Outbox(
             stream or socket,
-            nursery=self.nursery,
+            spawn=self.nursery.start_soon,
             limits=limits,
             backlog=self.backlog,
             send_now=None if stream else socket.send_now,
         )
         transport = Transport(
             trio.StapledStream(stream or socket, MemoryReceiveStream()),
-            request=b"",
             early=b"",
             outbox=outbox,
             counters=self.counters,
             max_message_bytes=1000,
             on_texts=_nothing,
-            on_library_close=lambda: None,
         )
         member = Member(
             session_id=f"session-{id(socket)}",

@@ -187,7 +187,7 @@ async def test_a_queue_of_no_member_is_nobodys_business(autojump_clock: MockCloc
         socket = SmallSocket(0)
         outbox = Outbox(
             socket,
-            nursery=node.made.nursery,
+            spawn=node.made.nursery.start_soon,
             limits=LIMITS,
             backlog=node.made.backlog,
             send_now=socket.send_now,

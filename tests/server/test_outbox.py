@@ -25,7 +25,7 @@ class Client:
         self.nursery = nursery
         self.backlog = backlog
         self.outbox = Outbox(
-            self.socket, nursery=nursery, limits=limits, backlog=backlog, send_now=self.socket.send_now
+            self.socket, spawn=nursery.start_soon, limits=limits, backlog=backlog, send_now=self.socket.send_now
         )
 
     @property
@@ -104,7 +104,7 @@ async def test_a_stream_without_a_socket_is_written_by_the_writer() -> None:
     """In lockstep: a byte moves only when the peer reads it."""
     sends, receives = lockstep_stream_pair()
     async with trio.open_nursery() as nursery:
-        outbox = Outbox(sends, nursery=nursery, limits=LIMITS, backlog=Backlog(), send_now=None)
+        outbox = Outbox(sends, spawn=nursery.start_soon, limits=LIMITS, backlog=Backlog(), send_now=None)
         assert [outbox.offer(data) for data in (b"one", b"two")] == [Outcome.QUEUED] * 2
         assert [await receives.receive_some() for _ in range(2)] == [b"one", b"two"]
 

@@ -5,7 +5,7 @@ is measured on `trio.current_time()` is exact.
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import cast
 
@@ -114,6 +114,9 @@ class Wired:
             self.admission.leave(address)
             await trio.aclose_forcefully(stream)
 
+    def _spawn(self, task: Callable[[], Awaitable[None]]) -> None:
+        self.nursery.start_soon(run_fenced, task, self.counters)
+
     async def _route(self, stream: trio.abc.HalfCloseableStream, send_now: SendNow | None, address: str) -> None:
         data = b""
         while b"\r\n\r\n" not in data:
@@ -122,7 +125,7 @@ class Wired:
                 return
             data += received
         head, separator, early = data.partition(b"\r\n\r\n")
-        await self.service.serve(Arrival(stream, send_now, head + separator, early, address))
+        await self.service.serve(Arrival(stream, send_now, head + separator, early, address, self._spawn))
 
     @asynccontextmanager
     async def rough(
