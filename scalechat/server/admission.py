@@ -20,6 +20,7 @@ from scalechat.wire.messages import DEFAULT_ROOM, SUBPROTOCOL, BadMessage, Posit
 from scalechat.wire.session import Dialect
 
 REFUSALS: Final = (
+    "no_request",
     "bad_request",
     "bad_name",
     "bad_token",

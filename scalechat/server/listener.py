@@ -35,6 +35,9 @@ ACCEPT_BURST = 64
 ACCEPT_PAUSE_S = 0.05
 """After an accept that failed for want of resources: someone else has to give some back first."""
 
+HTTP_RESERVE = 16
+"""HTTP connections served above the connection cap: a full server must still answer health checks and scrapes."""
+
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 ServeHttp = Callable[[TcpStream, bytes], Awaitable[None]]
@@ -153,6 +156,7 @@ class Listener:
             self._counters.refusals["handshake_timeout"] += 1
             return
         if not data:
+            self._counters.refusals["no_request"] += 1
             return
         head, separator, early = data.partition(b"\r\n\r\n")
         if separator and asks_for_websocket(head):
@@ -160,7 +164,10 @@ class Listener:
             await self._websockets.serve(Arrival(stream, stream.send_now, head + separator, early, address, spawn))
             return
         self._counters.accepts["http"] += 1
-        if reason := self._admission.over_limit(address):
+        reason = self._admission.over_limit(address)
+        if reason == "max_connections" and self.http_connections < HTTP_RESERVE:
+            reason = None
+        if reason is not None:
             self._counters.refusals[reason] += 1
             with trio.move_on_after(1.0):
                 await stream.send_all(BUSY)

@@ -190,7 +190,7 @@ class Node:
     def _not_ready(self) -> str | None:
         if self.admission.draining:
             return "draining"
-        if self.admission.connections >= self.admission.max_connections:
+        if self.admission.connections > self.admission.max_connections:  # The connection that asks is counted too.
             return "at the connection limit"
         return None
 
