@@ -73,7 +73,7 @@ class Decoder:
         self._names = names
         self._own_names = (names.prefix, names.subject or names.prefix)
         self._recorder = recorder
-        self._known: dict[bytes, Other] = {}
+        self._known: dict[bytes, Delivery] = {}
         self._known_bytes = 0
 
     def batch(self, texts: Sequence[bytes]) -> Batch:
@@ -94,6 +94,8 @@ class Decoder:
 
     def _learn(self, text: bytes) -> Other:
         frame = self._read(text)
+        if type(frame) is not Delivery:  # Answers are for one connection; nobody else gets these bytes.
+            return frame
         if self._known_bytes > _REMEMBERED_BYTES:
             self._known.clear()
             self._known_bytes = 0
