@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from scalechat.bus.base import Bus
@@ -23,12 +23,23 @@ class ErrorBody(BaseModel):
     detail: str
 
 
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:  # Python's JSON lets lone surrogates in, and then no frame can hold them.
+        raise ValueError("not Unicode text") from exc
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+
+
 class MessageIn(BaseModel):
     """A message to publish; `id` makes a retry safe."""
 
     client_id: str = Field(alias="clientId", description="Who says it; 1 to 64 letters, digits, -_.")
-    text: str = Field(alias="Message")
-    id: str | None = Field(default=None, min_length=1, max_length=MAX_ID_CHARS)
+    text: Text = Field(alias="Message")
+    id: Text | None = Field(default=None, min_length=1, max_length=MAX_ID_CHARS)
 
 
 class Published(BaseModel):
