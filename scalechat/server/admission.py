@@ -6,6 +6,7 @@ Pure but for the two counts it keeps (connections, and connections per address):
 from __future__ import annotations
 
 import ipaddress
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -150,23 +151,10 @@ class Admission:
             return Refuse("bad_token", HTTPStatus.UNAUTHORIZED, f"a valid token is needed ({type(exc).__name__})")
 
     def _decide_query(self, query: Mapping[str, str], dialect: Dialect, address: str) -> Decision:
-        allowed_rooms: frozenset[str] | None = None
-        expires: float | None = None
-        claimed = query.get("clientId") or None
-        if self._token_secret is not None:
-            claims = jwt.decode(
-                query.get("token", ""), self._token_secret, algorithms=["HS256"], options={"require": ["sub"]}
-            )
-            if claimed is not None and claimed != claims["sub"]:
-                raise jwt.InvalidTokenError
-            claimed = claims["sub"]
-            if "exp" in claims:
-                expires = float(claims["exp"])  # PyJWT also lets digits in quotes pass.
-            if "rooms" in claims:
-                if not isinstance(claims["rooms"], list):
-                    raise jwt.InvalidTokenError
-                allowed_rooms = frozenset(map(str, claims["rooms"]))
-        client_id = None if claimed is None else parse_name(claimed, "clientId")
+        bearer = _NOBODY if self._token_secret is None else _read_token(query.get("token", ""), self._token_secret)
+        client_id = parse_name(query["clientId"], "clientId") if query.get("clientId") else bearer.client_id
+        if bearer.client_id not in (None, client_id):
+            raise jwt.InvalidTokenError
         room = query.get("room", DEFAULT_ROOM)
         if room or dialect is Dialect.PLAIN:
             room = parse_name(room, "room")
@@ -175,9 +163,9 @@ class Admission:
         watch = bool(int(query.get("presence", "0")))
         if reason := self.over_limit(address):
             return AcceptAndClose(reason, closing.TOO_MANY, dialect, RETRY_AFTER_MS)
-        if room and allowed_rooms is not None and room not in allowed_rooms:
+        if room and bearer.rooms is not None and room not in bearer.rooms:
             return AcceptAndClose("forbidden_room", closing.FORBIDDEN_ROOM, dialect, None)
-        return Admit(dialect, client_id, room, since, history, watch, allowed_rooms, expires)
+        return Admit(dialect, client_id, room, since, history, watch, bearer.rooms, bearer.expires_unix_s)
 
     def _origin_allowed(self, headers: Mapping[str, str]) -> bool:
         """Same origin, loopback and those listed; a program that is no browser sends none and is not the danger
@@ -192,6 +180,31 @@ class Admission:
         if parts.scheme not in ("http", "https") or parts.hostname is None:
             return False
         return parts.netloc.lower() == headers.get("host", "").lower() or is_loopback(parts.hostname)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bearer:
+    """What a valid token says of the one who brings it. `rooms` None means every room."""
+
+    client_id: str | None
+    rooms: frozenset[str] | None
+    expires_unix_s: float | None
+
+
+_NOBODY: Final = _Bearer(None, None, None)
+
+
+def _read_token(token: str, secret: str) -> _Bearer:
+    """Raises `jwt.InvalidTokenError`, `BadMessage` for a `sub` that is no name, OverflowError for an absurd `exp`."""
+    claims = jwt.decode(token, secret, algorithms=["HS256"], options={"require": ["sub"]})
+    if not isinstance(claims.get("rooms", []), list):
+        raise jwt.InvalidTokenError
+    return _Bearer(
+        parse_name(claims["sub"], "sub"),
+        # Compared with names in their normal form, so brought into it; one that is no name just never matches.
+        frozenset(unicodedata.normalize("NFC", str(room)) for room in claims["rooms"]) if "rooms" in claims else None,
+        float(claims["exp"]) if "exp" in claims else None,  # PyJWT also lets digits in quotes pass.
+    )
 
 
 RETRY_AFTER_MS: Final = 5000
