@@ -16,7 +16,7 @@ from dataclasses import fields
 
 import trio
 
-from scalechat.analysis.report import write_report
+from scalechat.analysis.report import require_extra, write_report
 from scalechat.config import DemoConfig, LoadConfig, OperationalError
 from scalechat.load.command import load_and_tell
 from scalechat.load.runner import RunOutcome
@@ -32,6 +32,7 @@ def run_demo(config: DemoConfig) -> int:
 
     Raises OperationalError when the server does not start, or when the report needs packages that are not installed.
     """
+    require_extra()
     outcome = trio.run(_serve_and_load, config)
     if outcome.summary.interrupted:
         print(f"no report of an interrupted demo; to have one: python -m scalechat report {outcome.run_dir}")

@@ -38,7 +38,7 @@ def write_report(run_dir: Path, out: Path | None = None) -> Path:
             read, or the report cannot be written; one line for the user.
     """
     run = read_run(run_dir)
-    _require_extra()
+    require_extra()
     target = out if out is not None else run.path / "report.html"
     from .execution import execute  # needs the extra
 
@@ -55,7 +55,8 @@ def write_report(run_dir: Path, out: Path | None = None) -> Path:
     return target
 
 
-def _require_extra() -> None:
+def require_extra() -> None:
+    """Raise OperationalError when a report cannot be made here, before anybody waits for one."""
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise OperationalError(

@@ -108,4 +108,4 @@ def _cannot_listen(config: ServeConfig, error: OSError) -> str:
         return f"port {config.port} is taken; stop the other program or choose another with --port (0 = any free one)"
     if error.errno == errno.EACCES:
         return f"may not listen on {where}; ports below 1024 need privileges, choose another with --port"
-    return f"cannot listen on {where}: {error.strerror or error}"
+    return f"cannot listen on {where}: {error.strerror or error}; --host takes an address or name of this machine"

@@ -7,10 +7,10 @@ request targets are not logged at all, because tokens travel in them.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 
 import structlog
+from rich.console import Console
 
 from scalechat.config import LogFormat, LogLevel
 
@@ -22,7 +22,8 @@ def configure_logging(log_format: LogFormat, level: LogLevel) -> None:
     if log_format == "json" or (log_format == "auto" and not terminal):
         renderer = structlog.processors.JSONRenderer()
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=terminal and not os.environ.get("NO_COLOR"))
+        # rich knows what a terminal can do and what NO_COLOR asks for.
+        renderer = structlog.dev.ConsoleRenderer(colors=Console(stderr=True).color_system is not None)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
