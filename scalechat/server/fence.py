@@ -7,6 +7,7 @@ passes.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from types import TracebackType
 
@@ -16,7 +17,8 @@ import trio
 from scalechat.server.metrics import Counters
 from scalechat.server.transport import FrameFlood
 
-_LIBRARIES = frozenset(("trio_websocket", "wsproto", "h11", "hypercorn", "h2", "priority"))
+_LIBRARIES = frozenset(("trio_websocket", "wsproto", "h11", "hypercorn"))
+_BENEATH = sys.stdlib_module_names | {"trio", "outcome"}
 
 log = structlog.get_logger("scalechat.server")
 
@@ -38,13 +40,15 @@ async def run_fenced(serve: Callable[[], Awaitable[None]], counters: Counters) -
 def kind_of(error: Exception) -> str:
     """What ended the connection: a label of ``scalechat_connection_errors_total``.
 
-    An exception raised inside a protocol library is the peer's doing: those libraries raise at hostile input.
+    An exception raised inside a protocol library, or by what that called in the standard library (a codec), is the
+    peer's doing: those libraries raise at hostile input.
     """
     if isinstance(error, FrameFlood):
         return "flood"
     if isinstance(error, OSError | trio.BrokenResourceError | trio.ClosedResourceError):
         return "io"
-    return "protocol" if _module(error.__traceback__).partition(".")[0] in _LIBRARIES else "bug"
+    frame = _culprit(error.__traceback__)
+    return "protocol" if frame is not None and _package(frame) in _LIBRARIES else "bug"
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
@@ -55,17 +59,20 @@ def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
             yield error
 
 
-def _last(traceback: TracebackType | None) -> TracebackType | None:
-    while traceback is not None and traceback.tb_next is not None:
+def _culprit(traceback: TracebackType | None) -> TracebackType | None:
+    """The innermost frame of the traceback that is neither of the standard library nor of Trio."""
+    found = None
+    while traceback is not None:
+        if _package(traceback) not in _BENEATH:
+            found = traceback
         traceback = traceback.tb_next
-    return traceback
+    return found
 
 
-def _module(traceback: TracebackType | None) -> str:
-    last = _last(traceback)
-    return "" if last is None else str(last.tb_frame.f_globals.get("__name__", ""))
+def _package(traceback: TracebackType) -> str:
+    return str(traceback.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def _where(traceback: TracebackType | None) -> str:
-    last = _last(traceback)
-    return "" if last is None else f"{_module(traceback)}:{last.tb_lineno}"
+    frame = _culprit(traceback)
+    return "" if frame is None else f"{frame.tb_frame.f_globals.get('__name__', '')}:{frame.tb_lineno}"
