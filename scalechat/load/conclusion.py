@@ -17,9 +17,8 @@ from scalechat.load.assignment import Assignment
 from scalechat.load.errors import ErrorLog
 from scalechat.load.health import cpu_model, cpu_quota_cores
 from scalechat.load.histogram import Histogram
-from scalechat.load.journal import WORKER_ID
 from scalechat.load.observer import ServerObserver
-from scalechat.load.recorder import PhaseNumber, Recorder
+from scalechat.load.recorder import Recorder
 from scalechat.load.results import (
     FIGURES,
     ConfigValue,
@@ -32,8 +31,9 @@ from scalechat.load.results import (
     Tool,
     Worker,
 )
+from scalechat.load.rows import WORKER_ID
 from scalechat.load.slo import Slo
-from scalechat.load.timeline import Timeline
+from scalechat.load.timeline import PhaseNumber, Timeline
 from scalechat.load.verdict import Facts, Judgement, judge
 
 _GIT_TIMEOUT_S: Final = 2.0

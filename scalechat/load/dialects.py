@@ -109,9 +109,13 @@ class Names:
         """How each name of the run begins."""
         return f"load-{self.run:08x}-"
 
+    def member(self, client: int) -> str:
+        """The client's own name, whatever it is called on the server."""
+        return f"{self.prefix}c{client}"
+
     def client_id(self, client: int) -> str:
-        """The client's name."""
-        return self.subject or f"{self.prefix}c{client}"
+        """Its name on the server: its own, or with a token the token's subject."""
+        return self.subject or self.member(client)
 
     def room(self, room: int) -> str:
         """The room's name."""

@@ -5,7 +5,6 @@ Third-party tools read this file; our own read ``histograms.csv``, which it is m
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -13,6 +12,7 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogWriter
 
 from scalechat.load.histogram import Histogram
+from scalechat.load.results import RunWriter
 
 _HIGHEST_NS: Final = 3_600_000_000_000
 _DIGITS: Final = 2  # 1 %: a log-linear bucket of ours, 1.6 % wide, holds no more.
@@ -21,8 +21,10 @@ _DIGITS: Final = 2  # 1 %: a log-linear bucket of ours, 1.6 % wide, holds no mor
 class IntervalLog:
     """Writes one interval after another; `start_unix_ns` is the run's beginning, from which intervals count."""
 
-    def __init__(self, path: Path, *, start_unix_ns: int) -> None:
-        self._stream = path.open("w", encoding="ascii")
+    def __init__(self, writer: RunWriter, *, start_unix_ns: int) -> None:
+        self._writer = writer
+        with writer.one_line_errors():
+            self._stream = writer.extra_file("latency.hlog").open("w", encoding="ascii")
         self._log = HistogramLogWriter(self._stream)
         self._log.output_log_format_version()
         self._log.output_comment(f"[StartTime: {start_unix_ns / 1e9:.3f} (seconds since epoch)]")
@@ -38,13 +40,14 @@ class IntervalLog:
         self.close()
 
     def interval(self, histogram: Histogram, *, start_s: float, end_s: float) -> None:
-        """Write what was counted between two run times."""
+        """Write what was counted between two run times. Raises `OperationalError` like the run's tables."""
         interval = HdrHistogram(1, _HIGHEST_NS, _DIGITS)
         for low, high, count in histogram.buckets():
             interval.record_value(min(max(0, (low + high - 1) // 2), _HIGHEST_NS), count)
         # The writer takes a start of 0 for "not given"; a run's first interval never is a measured one.
-        self._log.output_interval_histogram(interval, start_s, end_s)
-        self._stream.flush()
+        with self._writer.one_line_errors():
+            self._log.output_interval_histogram(interval, start_s, end_s)
+            self._stream.flush()
 
     def close(self) -> None:
         """Close the file. Idempotent."""

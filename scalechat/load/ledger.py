@@ -37,14 +37,19 @@ class Outcome(enum.Enum):
 class RecipientLedger:
     """One member of one room. Publishers are named by their slots in the room."""
 
-    __slots__ = ("_ends", "_gaps", "_highest", "_starts", "in_gaps", "received")
+    __slots__ = ("_ends", "_gaps", "_highest", "_refused_before", "_starts", "in_gaps", "received")
 
-    def __init__(self, published: Sequence[int]) -> None:
-        """`published`: for each slot of the room, how many messages it had published when this member joined."""
+    def __init__(self, published: Sequence[int], *, refused: int = 0) -> None:
+        """Counts of the room as they were when this member joined.
+
+        `published`: for each slot, how many messages it had published. `refused`: how many of all these the server had
+        refused; nobody is to get those.
+        """
         self._highest = list(published)
         # The copy is only needed when somebody published before; normally nobody did.
         self._starts = tuple(published) if any(published) else None
-        self._ends: tuple[int, ...] | None = None
+        self._ends: int | None = None
+        self._refused_before = refused
         self._gaps: dict[int, list[tuple[int, int]]] = {}
         self.received = 0
         """First deliveries, late ones included."""
@@ -63,15 +68,15 @@ class RecipientLedger:
         self.received += len(deliveries)
         return None
 
-    def leave(self, published: Sequence[int]) -> None:
+    def leave(self, published: Sequence[int], *, refused: int = 0) -> None:
         """Nothing published from now on is expected here. What comes is still accounted for."""
         if self._ends is None:
-            self._ends = tuple(published)
+            self._ends = sum(published) - refused
 
-    def expected(self, published: Sequence[int]) -> int:
-        """How many messages this member must have got, by what each slot has published by now."""
-        ends = published if self._ends is None else self._ends
-        return sum(ends) - sum(self._starts or ())
+    def expected(self, published: Sequence[int], *, refused: int = 0) -> int:
+        """How many messages this member must have got, by the counts of its room as they are now."""
+        until = sum(published) - refused if self._ends is None else self._ends
+        return until - sum(self._starts or ()) + self._refused_before
 
     def _irregular(self, slot: int, number: int) -> Outcome:
         highest = self._highest[slot]

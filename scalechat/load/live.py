@@ -14,6 +14,8 @@ class Snapshot:
     elapsed_s: float
     phase_left_s: float | None
     """How long the phase still takes; None when that depends on the server."""
+    window_s: float
+    """How long the window was."""
     clients: int
     target_clients: int
     offered_per_s: float

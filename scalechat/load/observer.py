@@ -12,10 +12,9 @@ from scalechat.load.errors import ErrorLog
 from scalechat.load.journal import Journal
 from scalechat.load.pacing import NowNs, sleep_until
 from scalechat.load.plan import SECOND_NS
-from scalechat.load.recorder import PhaseNumber
 from scalechat.load.results import Scalar
 from scalechat.load.scrape import MetricsPage, NoMetrics
-from scalechat.load.timeline import Timeline
+from scalechat.load.timeline import PhaseNumber, Timeline
 
 _OFFSET_NS: Final = SECOND_NS // 2
 """Scrapes fall between the ends of our own windows, so that their work does not meet."""

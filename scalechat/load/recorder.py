@@ -9,60 +9,22 @@ that arrive late do not leak into what is measured.
 
 from __future__ import annotations
 
-import enum
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 
 from scalechat.load.broadcasts import Broadcast, Broadcasts
-from scalechat.load.histogram import BUCKETS, MAX_NS, Histogram, bucket_indices, bucket_low_ns
+from scalechat.load.client_latencies import ClientLatencies
+from scalechat.load.counters import Counters
+from scalechat.load.histogram import Histogram
 from scalechat.load.ledger import Outcome, RecipientLedger
 from scalechat.load.plan import Plan
-
-_COARSE_BITS: Final = 3
-"""A connection's own histogram merges 8 buckets into one: 12.5 % wide, 1.2 kB a connection instead of 10."""
-_COARSE: Final = BUCKETS >> _COARSE_BITS
-
-
-class PhaseNumber(enum.IntEnum):
-    """The phases of a run, in order."""
-
-    RAMP = 0
-    WARMUP = 1
-    STEADY = 2
-    DRAIN = 3
-
+from scalechat.load.timeline import PhaseNumber
 
 Key = tuple[int, str]
 """(number of the phase, metric)."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What happened since the run's start, in this process."""
-
-    intended: int = 0
-    published: int = 0
-    acked: int = 0
-    rejected: int = 0
-    expected: int = 0
-    delivered: int = 0
-    duplicated: int = 0
-    reordered: int = 0
-    corrupted: int = 0
-    phantom: int = 0
-    early: int = 0
-    """Deliveries of messages published before the recipient had joined: neither expected nor delivered."""
-    unknown_frames: int = 0
-    connects: int = 0
-    open: int = 0
-    disconnects: int = 0
-    """Connections that ended without our wish."""
-    evicted: int = 0
-    connect_failures: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -98,8 +60,9 @@ class Recorder:
         self._raw: dict[Key, array[int]] = {}
         self._windows: dict[Key, Histogram] = {}
         self._totals: dict[Key, Histogram] = {}
-        self._ended = False
-        self._by_client = np.zeros((plan.clients, _COARSE), dtype=np.uint32)
+        self.has_ended = False
+        """Every account is closed."""
+        self.by_client = ClientLatencies(plan.clients)
 
     # --- hot path ----------------------------------------------------------------------------------------------------
 
@@ -169,7 +132,7 @@ class Recorder:
         self.members[room] += 1
         self.counters.connects += 1
         self.counters.open += 1
-        ledger = RecipientLedger(self.published_by[room])
+        ledger = RecipientLedger(self.published_by[room], refused=self._rejected[room])
         self._ledgers.append(ledger)
         return ledger
 
@@ -178,7 +141,7 @@ class Recorder:
         room = self.plan.room_of(client)
         self.members[room] -= 1
         self.counters.open -= 1
-        ledger.leave(self.published_by[room])
+        ledger.leave(self.published_by[room], refused=self._rejected[room])
 
     def acknowledge(self, client: int, number: int, *, at_ns: int, room_seq: int | None) -> None:
         """The server has taken the client's message."""
@@ -221,8 +184,7 @@ class Recorder:
             chosen = phases == phase
             self._window(phase, "delivery").add(latencies[chosen])
             self._window(phase, "delivery_from_send").add((arrived - sent)[chosen])
-        coarse = bucket_indices(np.clip(latencies, 0, MAX_NS)) >> _COARSE_BITS
-        np.add.at(self._by_client, (clients, coarse), 1)
+        self.by_client.add(clients, latencies)
         self.broadcasts.settle(rows, latencies)
 
     def closed(self, now_ns: int, limit: int) -> list[Broadcast]:
@@ -245,7 +207,7 @@ class Recorder:
         time until now, and at least `never_ns`. A server that drops cannot look fast.
         """
         self.flush()
-        self._ended = True
+        self.has_ended = True
         left = self._count(self.broadcasts.finish())
         for message in left:
             if message.missing:
@@ -264,7 +226,7 @@ class Recorder:
 
         The numbers of refused messages are gaps to everybody and not counted.
         """
-        if self._ended:
+        if self.has_ended:
             return self.outstanding
         excused = sum(count * members for count, members in zip(self._rejected, self.members, strict=True))
         return max(0, sum(ledger.in_gaps for ledger in self._ledgers) - excused)
@@ -289,22 +251,7 @@ class Recorder:
     def missed_by(self, client: int, ledger: RecipientLedger) -> int:
         """How many messages the member did not get that it must have got."""
         room = self.plan.room_of(client)
-        return max(0, ledger.expected(self.published_by[room]) - self._rejected[room] - ledger.received)
-
-    def client_quantiles_ns(self, client: int, qs: Iterable[float]) -> list[int | None]:
-        """Quantiles of one client's delivery latencies, within 6 %; None with too few samples."""
-        counts = self._by_client[client]
-        total = int(counts.sum())
-        cumulated = np.cumsum(counts)
-        found: list[int | None] = []
-        for q in qs:
-            if total * (1 - q) < 1:
-                found.append(None)
-                continue
-            index = int(np.searchsorted(cumulated, max(1.0, q * total)))
-            low, high = bucket_low_ns(index << _COARSE_BITS), bucket_low_ns((index + 1) << _COARSE_BITS)
-            found.append((low + high) // 2)
-        return found
+        return max(0, ledger.expected(self.published_by[room], refused=self._rejected[room]) - ledger.received)
 
     def _count(self, messages: list[Broadcast]) -> list[Broadcast]:
         """Enter messages whose account is closed into the histograms of first and last deliveries."""

@@ -13,12 +13,13 @@ from scalechat.load.assignment import Assignment
 from scalechat.load.conclusion import RunOutcome
 from scalechat.load.connector import Connector, TcpConnector, leaves
 from scalechat.load.dialects import Names, dialect_of
+from scalechat.load.ending import Interruption
 from scalechat.load.live import Nobody, Watcher
 from scalechat.load.pacing import NowNs, monotonic_ns
 from scalechat.load.plan import Plan
 from scalechat.load.preflight import greet, require_files
 from scalechat.load.results import RunWriter
-from scalechat.load.run import Interruption, Run
+from scalechat.load.run import Run
 from scalechat.load.scrape import MetricsPage
 from scalechat.load.slo import parse_slo
 from scalechat.load.verdict import EXIT_INTERRUPTED

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Final, Literal
 
 from scalechat.load.pacing import NowNs
-from scalechat.load.recorder import PhaseNumber
 from scalechat.load.results import Phase, PhaseKind
+
+
+class PhaseNumber(enum.IntEnum):
+    """The phases of a run, in order."""
+
+    RAMP = 0
+    WARMUP = 1
+    STEADY = 2
+    DRAIN = 3
+
 
 PHASE_NAMES: Final[dict[int, Literal["ramp", "warmup", "steady", "drain"]]] = {
     PhaseNumber.RAMP: "ramp",

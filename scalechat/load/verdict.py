@@ -18,6 +18,8 @@ MAX_CPU_RATIO: Final = 0.8
 MAX_SEND_LAG_NS: Final = 10_000_000
 MAX_LAG_OF_OBJECTIVE: Final = 0.1
 MIN_ACHIEVED: Final = 0.98
+STARVED_RATIO: Final = 0.02
+"""From here on it is worth saying that the load client waited for its core."""
 
 EXIT_PASS: Final = 0
 EXIT_GENERATOR: Final = 97
@@ -37,6 +39,8 @@ class Facts:
     """Why the run ended early, for a person."""
     cpu_ratio: float
     """CPU time of the generator over the time that passed: 1 is a whole core."""
+    cpu_wait_ratio: float | None
+    """How much of the time it was ready to run and other programs had its core; None where the system does not tell."""
     loop_lag_p99_ns: int | None
     send_lag_p50_ns: int | None
     intended: int
@@ -113,6 +117,9 @@ def _implied(facts: Facts) -> list[Objective]:
 
 def _generator_reasons(facts: Facts, slos: Sequence[Slo]) -> list[Reason]:
     reasons = []
+    starved = ""
+    if facts.cpu_wait_ratio is not None and facts.cpu_wait_ratio >= STARVED_RATIO:
+        starved = f"; other programs had its core {facts.cpu_wait_ratio:.0%} of the time"
     if facts.cpu_ratio >= MAX_CPU_RATIO:
         text = f"the load client used {facts.cpu_ratio:.0%} of its core; from {MAX_CPU_RATIO:.0%} on it measures itself"
         reasons.append(Reason(code="generator_cpu", text=text))
@@ -124,11 +131,11 @@ def _generator_reasons(facts: Facts, slos: Sequence[Slo]) -> list[Reason]:
                 f"the load client's loop lag p99 is {facts.loop_lag_p99_ns / 1e6:.1f} ms, more than a tenth of the "
                 f"tightest objective ({min(bounds_ns) / 1e6:g} ms)"
             )
-            reasons.append(Reason(code="generator_loop_lag", text=text))
+            reasons.append(Reason(code="generator_loop_lag", text=text + starved))
     if facts.send_lag_p50_ns is not None and facts.send_lag_p50_ns > MAX_SEND_LAG_NS:
         text = f"half of the messages left the load client more than {facts.send_lag_p50_ns / 1e6:.1f} ms late"
-        reasons.append(Reason(code="generator_send_lag", text=text))
+        reasons.append(Reason(code="generator_send_lag", text=text + starved))
     if facts.intended and facts.late / facts.intended > 1 - MIN_ACHIEVED:
         text = f"the load client did not get to {facts.late:,} of {facts.intended:,} messages in time"
-        reasons.append(Reason(code="generator_behind", text=text))
+        reasons.append(Reason(code="generator_behind", text=text + starved))
     return reasons

@@ -1,59 +1,32 @@
 """One simulated client: connects, joins its room, publishes when told, and accounts for everything it receives.
 
-What comes in is handled synchronously by `_on_batch`, called by whoever read the bytes; the client's own task only
+What comes in is handled synchronously by its `Inbox`, called by whoever read the bytes; the client's own task only
 opens the connection and waits for its end. Everything that can happen to a connection ends in this object's
 attributes, never in an exception: `run` is the fence around it.
 """
 
 from __future__ import annotations
 
-import itertools
 import random
-from array import array
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 import trio
 import trio_websocket
 
-from scalechat.client.transport import MAX_PAYLOAD_BYTES, LaneStream, SharedReader
+from scalechat.client.transport import MAX_PAYLOAD_BYTES, LaneStream
 from scalechat.load import payload
-from scalechat.load.connector import Connector, Failure, NotOffered, failure_of
-from scalechat.load.decoding import Batch, Damaged, Delivery, Other, Phantom
-from scalechat.load.dialects import Dialect, Names, Publish, number_of
-from scalechat.load.errors import ErrorLog
-from scalechat.load.ledger import Outcome, RecipientLedger
-from scalechat.load.pacing import NowNs
-from scalechat.load.poller import Poller
-from scalechat.load.recorder import PhaseNumber, Recorder
+from scalechat.load.connector import Failure, NotOffered, failure_of
+from scalechat.load.decoding import Batch
+from scalechat.load.dialects import Publish
+from scalechat.load.inbox import Inbox
+from scalechat.load.ledger import RecipientLedger
+from scalechat.load.surroundings import Surroundings
+from scalechat.load.timeline import PhaseNumber
 from scalechat.wire.closing import LOST, TOO_SLOW
 from scalechat.wire.frames import masked_text_frame
-from scalechat.wire.messages import Ack, ErrorAnswer, Joined, Reconnect, Welcome
 
 GOODBYE_S: Final = 2.0
 """At the end of the run a server has so long to answer our Close."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all clients of a process share."""
-
-    connector: Connector
-    dialect: Dialect
-    names: Names
-    recorder: Recorder
-    reader: SharedReader[Batch]
-    errors: ErrorLog
-    poller: Poller
-    clock: NowNs
-    connect_timeout_s: float
-    unix_offset_ns: int
-    """Unix time minus the clock, as it was at the start of the run."""
-    on_settled: Callable[[], None]
-    """Called once by each client: it has joined, or it never will."""
-    on_left: Callable[[], None]
-    """Called when a member was lost: its connection ended, and not by our wish."""
 
 
 class VirtualClient:
@@ -61,7 +34,7 @@ class VirtualClient:
 
     __slots__ = (
         "_goodbye",
-        "_last_ns",
+        "_inbox",
         "_patience",
         "_publish",
         "_room",
@@ -78,8 +51,6 @@ class VirtualClient:
         "handshake_ns",
         "intended_ns",
         "join_order",
-        "ledger",
-        "longest_gap_ns",
         "number",
         "opened_ns",
         "tcp_ns",
@@ -93,7 +64,6 @@ class VirtualClient:
         self._ws: trio_websocket.WebSocketConnection | None = None
         self._patience: trio.CancelScope | None = None
         self._publish: Publish | None = None
-        self._last_ns = 0
         self._settled = False
         self._goodbye: trio.Event | None = None
         self.connect_phase = PhaseNumber.RAMP
@@ -109,9 +79,7 @@ class VirtualClient:
         self.closed_by: Literal["client", "server", "network"] | None = None
         self.failure: Failure | None = None
         self.join_order: int | None = None
-        self.ledger: RecipientLedger | None = None
-        """None until it has joined."""
-        self.longest_gap_ns = 0
+        self._inbox = Inbox(number, world, self._enter)
 
     @property
     def is_open(self) -> bool:
@@ -122,6 +90,16 @@ class VirtualClient:
     def traffic(self) -> tuple[int, int]:
         """Bytes received and sent."""
         return (0, 0) if self._stream is None else (self._stream.received_bytes, self._stream.sent_bytes)
+
+    @property
+    def ledger(self) -> RecipientLedger | None:
+        """What it must get and got; None when it never joined."""
+        return self._inbox.ledger
+
+    @property
+    def longest_gap_ns(self) -> int:
+        """The longest time without a delivery."""
+        return self._inbox.longest_gap_ns
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -173,7 +151,7 @@ class VirtualClient:
             link.stream,
             nursery=nursery,
             reader=world.reader,
-            on_batch=self._on_batch,
+            on_batch=self._inbox.take,
             on_end=self._on_end,
             sock=link.sock,
             fed=link.sock is not None,
@@ -208,18 +186,20 @@ class VirtualClient:
                 self._closed(closed.reason)
                 return
             text = message.encode() if isinstance(message, str) else message
-            self._on_batch(self._world.reader.decode([text]))
+            self._inbox.take(self._world.reader.decode([text]))
 
     def _enter(self) -> None:
-        """The client has joined its room."""
+        """The client has joined its room; a server may say so more than once."""
+        if self.opened_ns is not None:
+            return
         recorder = self._world.recorder
         now_ns = self._world.clock()
         assert self.intended_ns is not None
         assert self._patience is not None
         self._patience.deadline = float("inf")
-        self.opened_ns = self._last_ns = now_ns
+        self.opened_ns = now_ns
         self.join_order = recorder.members[self._room]
-        self.ledger = recorder.join(self.number)
+        self._inbox.open(now_ns)
         recorder.add("connect", now_ns - self.intended_ns, recorder.phase)
         self._settle()
 
@@ -230,9 +210,10 @@ class VirtualClient:
             self._patience.cancel()  # trio-websocket would wait for the rest of the handshake for ever.
 
     def _leave(self) -> None:
-        if self.is_open and self.ledger is not None:
+        ledger = self._inbox.ledger
+        if self.is_open and ledger is not None:
             self.closed_ns = self._world.clock()
-            self._world.recorder.leave(self.number, self.ledger)
+            self._world.recorder.leave(self.number, ledger)
             if self.closed_by is None:
                 self._world.recorder.counters.disconnects += 1
                 self._world.on_left()
@@ -253,7 +234,7 @@ class VirtualClient:
         if self.opened_ns is not None:
             if self.close_code == TOO_SLOW.code:
                 self._world.recorder.counters.evicted += 1
-            self._error(f"closed_{self.close_code}", self.close_reason or "no reason given")
+            self._world.error(f"closed_{self.close_code}", self.close_reason or "no reason given")
 
     def _why_not_opened(self) -> Failure:
         if self.closed_by is not None:
@@ -267,12 +248,9 @@ class VirtualClient:
         if self.opened_ns is None:
             failures = self._world.recorder.counters.connect_failures
             failures[failure.kind] = failures.get(failure.kind, 0) + 1
-            self._error(f"connect_{failure.kind}", failure.text)
+            self._world.error(f"connect_{failure.kind}", failure.text)
         else:
-            self._error("connection", failure.text)
-
-    def _error(self, kind: str, text: str) -> None:
-        self._world.errors.note(kind, text, at_ns=self._world.clock(), phase=self._world.recorder.phase)
+            self._world.error("connection", failure.text)
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
@@ -289,79 +267,7 @@ class VirtualClient:
         text = self._publish(payload.encode(header, size_bytes), number)
         # Any mask would do for a server; a zero one would make unmasking look cheaper than it is.
         if not self._stream.send_nowait(masked_text_frame(text, random.getrandbits(32).to_bytes(4, "little"))):
-            self._error("send_refused", "the server does not read, or the connection is going")
+            self._world.error("send_refused", "the server does not read, or the connection is going")
             return False
         world.recorder.published(self.number, size_bytes=size_bytes, intended_ns=intended_ns, sent_ns=sent_ns)
         return True
-
-    # --- in ----------------------------------------------------------------------------------------------------------
-
-    def _on_batch(self, batch: Batch) -> None:
-        """Everything one read brought."""
-        now_ns = self._world.clock()
-        if batch.others:
-            self._on_others(batch.others, now_ns)
-        if not batch.deliveries:
-            return
-        recorder = self._world.recorder
-        ledger = self.ledger
-        if batch.room != self._room:
-            recorder.counters.phantom += len(batch.deliveries)
-            return
-        if ledger is None:
-            recorder.counters.early += len(batch.deliveries)
-            return
-        outcomes = ledger.admit(batch.deliveries)
-        if outcomes is None:
-            recorder.deliver(self.number, batch.rows, now_ns)
-        else:
-            self._on_irregular(outcomes, batch.deliveries, batch.rows, now_ns)
-        if now_ns - self._last_ns > self.longest_gap_ns:
-            self.longest_gap_ns = now_ns - self._last_ns
-        self._last_ns = now_ns
-
-    def _on_irregular(
-        self, outcomes: Sequence[Outcome], deliveries: Sequence[tuple[int, int]], rows: Sequence[int], now_ns: int
-    ) -> None:
-        recorder = self._world.recorder
-        first = recorder.irregular(self.number, outcomes, deliveries)
-        recorder.deliver(self.number, array("q", itertools.compress(rows, first)), now_ns)
-
-    def _on_others(self, others: Sequence[Other], now_ns: int) -> None:
-        recorder = self._world.recorder
-        counters = recorder.counters
-        for other in others:
-            match other:
-                case Ack():
-                    number = number_of(other.id)
-                    if number is None:
-                        counters.unknown_frames += 1
-                    else:
-                        recorder.acknowledge(self.number, number, at_ns=now_ns, room_seq=other.seq)
-                case Delivery() if other.room != self._room or self.ledger is None:
-                    if other.room != self._room:
-                        counters.phantom += 1
-                    else:
-                        counters.early += 1
-                case Delivery():
-                    assert self.ledger is not None
-                    pairs = [(other.slot, other.number)]
-                    outcomes = self.ledger.admit(pairs) or [Outcome.FIRST]
-                    rows = [] if other.row is None else [other.row]
-                    self._on_irregular(outcomes, pairs, rows, now_ns)
-                case Damaged():
-                    counters.corrupted += 1
-                case Phantom():
-                    counters.phantom += 1
-                case Joined():
-                    if self.opened_ns is None:
-                        self._enter()
-                case ErrorAnswer():
-                    self._error(f"server_{other.code}", other.detail)
-                    number = number_of(other.id)
-                    if number is not None:
-                        recorder.reject(self.number, number)
-                case Welcome() | Reconnect():
-                    pass
-                case _:
-                    counters.unknown_frames += 1

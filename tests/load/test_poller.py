@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -131,4 +132,5 @@ async def test_many_ready_sockets_leave_others_their_turn() -> None:
     for ours, theirs in pairs:
         ours.close()
         theirs.close()
-    assert {READS_PER_TURN, 2 * READS_PER_TURN} <= set(turns)
+    # The scheduler shuffles who of those that are ready comes first, so two turns of the poller may follow each other.
+    assert max(after - before for before, after in itertools.pairwise(turns)) <= 2 * READS_PER_TURN

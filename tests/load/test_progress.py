@@ -21,6 +21,7 @@ STEADY = Snapshot(
     phase="steady",
     elapsed_s=12.0,
     phase_left_s=18.0,
+    window_s=1.0,
     clients=1000,
     target_clients=1000,
     offered_per_s=1000,

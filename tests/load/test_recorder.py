@@ -8,7 +8,8 @@ import pytest
 
 from scalechat.config import LoadConfig
 from scalechat.load.plan import Plan
-from scalechat.load.recorder import PhaseNumber, Recorder
+from scalechat.load.recorder import Recorder
+from scalechat.load.timeline import PhaseNumber
 
 MS = 1_000_000
 
@@ -94,10 +95,10 @@ def test_each_connection_has_percentiles_of_its_own() -> None:
         rows = publish(recorder, number * MS)
         recorder.deliver(0, rows, number * MS + (30 * MS if number > 190 else 3 * MS))
     recorder.flush()
-    p50, p99 = recorder.client_quantiles_ns(0, (0.5, 0.99))
+    p50, p99 = recorder.by_client.quantiles_ns(0, (0.5, 0.99))
     assert p50 == pytest.approx(3 * MS, rel=0.07)
     assert p99 == pytest.approx(30 * MS, rel=0.07)
-    assert recorder.client_quantiles_ns(1, (0.5, 0.99)) == [None, None]
+    assert recorder.by_client.quantiles_ns(1, (0.5, 0.99)) == [None, None]
 
 
 def test_a_server_that_broadcasts_what_it_refused_is_survived() -> None:

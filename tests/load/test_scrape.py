@@ -17,8 +17,9 @@ from scalechat.load.exposition import LoadCollector, serve_metrics
 from scalechat.load.health import Health
 from scalechat.load.pacing import monotonic_ns
 from scalechat.load.plan import Plan
-from scalechat.load.recorder import PhaseNumber, Recorder
+from scalechat.load.recorder import Recorder
 from scalechat.load.scrape import MAX_BODY_BYTES, MetricsPage, NoMetrics, labels_text
+from scalechat.load.timeline import PhaseNumber
 
 PAGE = b"""# HELP x_seconds How long.
 # TYPE x_seconds histogram

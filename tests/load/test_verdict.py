@@ -15,6 +15,7 @@ GOOD = Facts(
     completed=True,
     why_not=None,
     cpu_ratio=0.4,
+    cpu_wait_ratio=0.01,
     loop_lag_p99_ns=2_000_000,
     send_lag_p50_ns=500_000,
     intended=1000,
@@ -103,3 +104,11 @@ def test_an_interrupted_run_says_so() -> None:
 def test_readers_alone_are_a_run_as_well() -> None:
     """Nothing was intended, so nothing can have fallen short."""
     assert outcome(judged(replace(GOOD, intended=0, in_time=0))) == ("pass", 0)
+
+
+def test_a_starved_generator_says_who_had_its_core() -> None:
+    """Nothing is wrong with the load client then, and nothing about it will help."""
+    (reason,) = judged(replace(GOOD, send_lag_p50_ns=20_000_000, cpu_wait_ratio=0.31)).validity.reasons
+    assert reason.text.endswith("; other programs had its core 31% of the time")
+    (reason,) = judged(replace(GOOD, send_lag_p50_ns=20_000_000, cpu_wait_ratio=None)).validity.reasons
+    assert reason.text.endswith("ms late")

@@ -59,7 +59,7 @@ class RunWriter:
         """Make `out/<run_id>/` with the header of every table that all runs have."""
         run_dir = out / (run_id if run_id is not None else new_run_id())
         writer = cls(run_dir)
-        with writer._one_line_errors():
+        with writer.one_line_errors():
             out.mkdir(parents=True, exist_ok=True)
             run_dir.mkdir()
             for table in TABLES:
@@ -87,7 +87,7 @@ class RunWriter:
         for row in rows:
             file = self._open.get(type(row))
             if file is None:
-                with self._one_line_errors():
+                with self.one_line_errors():
                     file = self._file(type(row))
             file.pending.append(row)
 
@@ -99,7 +99,7 @@ class RunWriter:
     def flush_some(self, rows: int) -> bool:
         """The same for at most so many rows (some 8 µs each), for writers that must not pause; True when some are
         left."""
-        with self._one_line_errors():
+        with self.one_line_errors():
             for file in self._open.values():
                 rows -= file.flush(rows)
                 if rows <= 0:
@@ -119,7 +119,7 @@ class RunWriter:
             The manifest as written: with the row count, size and sha256 of each other file.
         """
         self.flush()
-        with self._one_line_errors():
+        with self.one_line_errors():
             files = {file.name: file.entry() for file in self._open.values()}
             self._replace("summary.json", _pretty(summary))
             for name in ("summary.json", *self._extras):
@@ -155,7 +155,8 @@ class RunWriter:
         temporary.replace(self.run_dir / name)
 
     @contextmanager
-    def _one_line_errors(self) -> Iterator[None]:
+    def one_line_errors(self) -> Iterator[None]:
+        """The body writes to this run: what fails there is one line that names the directory."""
         try:
             yield
         except OSError as error:

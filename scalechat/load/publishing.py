@@ -1,0 +1,65 @@
+"""The load itself: the schedule's messages, released when they are due, and how many of them made it in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import trio
+
+from scalechat.load.pacing import NowNs, dispatch
+from scalechat.load.plan import Schedule
+from scalechat.load.recorder import Recorder
+from scalechat.load.virtual_client import VirtualClient
+
+
+class Publishing:
+    """One schedule that begins at `begin_ns`, with the measured phase from `steady_ns` to `end_ns` (run's clock)."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        clients: Sequence[VirtualClient],
+        recorder: Recorder,
+        clock: NowNs,
+        *,
+        begin_ns: int,
+        steady_ns: int,
+        end_ns: int,
+    ) -> None:
+        self._schedule = schedule
+        self._clients = clients
+        self._recorder = recorder
+        self._clock = clock
+        self._begin_ns = begin_ns
+        self.steady_ns = steady_ns
+        self.end_ns = end_ns
+        self.finished = trio.Event()
+        """Every message of the schedule was released."""
+        self.intended = 0
+        """Messages of the measured phase that were due."""
+        self.in_time = 0
+        """Those of them that were published before it ended."""
+        self.late = 0
+        """Those that the generator got to later than that, or not at all."""
+
+    async def run(self) -> None:
+        """Release the messages until there are no more; cancel it to stop."""
+        await dispatch(self._schedule, start_ns=self._begin_ns, clock=self._clock, publish=self._publish)
+        self.finished.set()
+
+    def give_up(self) -> None:
+        """Count what was not released by now as late."""
+        forgotten = sum(1 for _ in self._schedule.take_due(self.end_ns - self._begin_ns))
+        self.intended += forgotten
+        self.late += forgotten
+
+    def _publish(self, client: int, number: int, intended_ns: int) -> None:
+        self._recorder.counters.intended += 1
+        done = self._clients[client].publish(self._schedule.size_of(client, number), intended_ns)
+        if intended_ns < self.steady_ns:
+            return
+        self.intended += 1
+        if self._clock() > self.end_ns:
+            self.late += 1
+        elif done:
+            self.in_time += 1
