@@ -160,13 +160,15 @@ class Run:
         )
         async with trio.open_nursery() as pacing:
             pacing.start_soon(load.run)
-            if warmup_ns:
+            await self._ending.unless_over(partial(sleep_until, begin_ns, self._clock))
+            if warmup_ns and not self._ending.is_early:
                 self._instruments.enter(PhaseNumber.WARMUP, load.steady_ns)
                 await self._ending.unless_over(partial(sleep_until, load.steady_ns, self._clock))
             if not self._ending.is_early:
                 self._instruments.enter(PhaseNumber.STEADY, load.end_ns)
                 await self._measure(load.end_ns)
             self._instruments.enter(PhaseNumber.DRAIN, None)
+            self._instruments.health.measuring = False  # now that its last window is closed
             if not self._ending.is_early:
                 # A dispatcher that is behind may catch up: late messages are the server's business as well.
                 with trio.move_on_after(config.drain_s):
@@ -180,7 +182,6 @@ class Run:
         self._instruments.health.measuring = True
         await self._ending.unless_over(partial(sleep_until, until_ns, self._clock))
         self._recorder.flush()
-        self._instruments.health.measuring = False
         self._marks = (before, self._mark())
 
     def _mark(self) -> Mark:
