@@ -11,6 +11,7 @@ from scalechat.wire.frames import (
     is_close_frame,
     masked_text_frame,
     ping_frame,
+    pong_frame,
     text_frame,
     xor,
 )
@@ -79,6 +80,12 @@ def test_any_text_survives_its_frame(text: str) -> None:
 def test_a_ping_is_understood(payload: bytes) -> None:
     """With any payload that RFC 6455 section 5.5 allows, and with none."""
     assert understood([ping_frame(payload)], ConnectionType.CLIENT).controls == [("ping", payload)]
+
+
+@given(st.binary(max_size=125))
+def test_a_pong_is_understood(payload: bytes) -> None:
+    """It carries what the Ping carried."""
+    assert understood([pong_frame(payload)], ConnectionType.CLIENT).controls == [("pong", payload)]
 
 
 @given(
@@ -152,6 +159,40 @@ def test_control_frames_go_to_the_library_and_the_lane_goes_on(opcode: int) -> N
     whole = masked_text_frame(b"hi", MASK)
     assert lane.feed(whole + control + whole) == ([b"hi", b"hi"], control)
     assert not lane.off
+
+
+def test_a_lane_that_answers_pings_gives_the_library_no_control_frames() -> None:
+    """Pings go to the one who asked for them, Pongs nowhere; both are counted, and the lane goes on."""
+    pinged: list[bytes] = []
+    lane = WholeFrames(masked=True, max_payload_bytes=MAX_PAYLOAD, on_ping=pinged.append)
+    whole = masked_text_frame(b"hi", MASK)
+    data = Frame(PING, b"?").encode() + whole + Frame(PONG, b"!").encode() + Frame(PING, b"").encode() + whole
+    assert _feed(lane, [data[:9], data[9:]]) == ([b"hi", b"hi"], b"")
+    assert (pinged, _counts(lane)) == ([b"?", b""], (False, 3, 0))
+
+
+def test_a_client_may_answer_pings_as_well() -> None:
+    """In its direction they are not masked."""
+    pinged: list[bytes] = []
+    lane = WholeFrames(masked=False, max_payload_bytes=MAX_PAYLOAD, on_ping=pinged.append)
+    assert lane.feed(ping_frame(b"?") + text_frame(b"hi")) == ([b"hi"], b"")
+    assert pinged == [b"?"]
+
+
+@given(received())
+def test_a_lane_that_answers_pings_leaves_everything_else_to_the_library(stream: tuple[bytes, list[bytes]]) -> None:
+    """Together they still see every message, every Ping and the close code; Pongs may go unseen."""
+    data, chunks = stream
+    lane_pings: list[tuple[str, bytes]] = []
+    lane = WholeFrames(
+        masked=True,
+        max_payload_bytes=MAX_PAYLOAD,
+        on_ping=lambda payload: lane_pings.append(("ping", payload)),
+    )
+    both, alone = _both_lanes(chunks, lane), understood([data])
+    assert (both.texts, both.binaries, both.close_code) == (alone.texts, alone.binaries, alone.close_code)
+    pings = [control for control in lane_pings + both.controls if control[0] == "ping"]
+    assert pings == [control for control in alone.controls if control[0] == "ping"]
 
 
 @given(received())
