@@ -7,7 +7,7 @@ secret. Values are checked where they come from outside; code that builds a conf
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from cyclopts import Group, Parameter
 
@@ -27,6 +27,7 @@ from scalechat.values import (
     between,
     named,
     redact_url,
+    room_rules,
     unset,
 )
 
@@ -55,7 +56,7 @@ class OperationalError(ScaleChatError):
 
 
 Fanout = Literal["coalesced", "encode-once", "per-client"]
-SlowConsumer = Literal["disconnect"]
+SlowConsumer = Literal["disconnect", "drop_oldest", "drop_newest", "latest", "pause"]
 LogFormat = Literal["auto", "json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Arrivals = Literal["fixed", "jittered", "poisson"]
@@ -106,9 +107,21 @@ class ServeConfig:
     fanout: Annotated[Fanout, _ENGINE, about("How a publication becomes frames for the members of a room.")] = (
         "coalesced"
     )
-    slow_consumer: Annotated[SlowConsumer, _ENGINE, about("What happens to a client whose queue is full.")] = (
-        "disconnect"
-    )
+    slow_consumer: Annotated[
+        SlowConsumer,
+        _ENGINE,
+        about("What happens to a client whose queue is full, in every room without its own policy."),
+    ] = "disconnect"
+    room_policies: Annotated[
+        tuple[str, ...],
+        _ENGINE,
+        named("room-policy"),
+        room_rules(get_args(SlowConsumer)),
+        unset("none"),
+        about(
+            "ROOM=POLICY: another --slow-consumer for that room, or with ROOM* for rooms that begin so; the first wins."
+        ),
+    ] = ()
     history_messages: Annotated[
         WholeNumber,
         _ENGINE,

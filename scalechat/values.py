@@ -4,6 +4,7 @@ Each rule is a Cyclopts `Parameter`, and an annotation lists as many as it needs
 flag and the value, so it starts with a verb: ``--port 70000 must be from 0 to 65535``.
 """
 
+import difflib
 import math
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -90,6 +91,24 @@ def _origins(_type: object, value: tuple[str, ...]) -> None:
         parts = urlsplit(origin)
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
             raise ValueError("must each look like https://chat.example.org (no path)")
+
+
+def room_rules(choices: Sequence[str]) -> Parameter:
+    """Accept any number of ``ROOM=CHOICE``, where ROOM is a room's name or, with a trailing ``*``, how names begin."""
+
+    def check(_type: object, value: tuple[str, ...]) -> None:
+        for rule in value:
+            room, equals, choice = rule.rpartition("=")
+            if not equals or not room or "=" in room or "*" in room[:-1] or any(map(str.isspace, room)):
+                raise ValueError(f"must each look like ROOM=POLICY or ROOM*=POLICY: {rule!r} does not")
+            if choice not in choices:
+                near = difflib.get_close_matches(choice, choices, n=1)
+                raise ValueError(
+                    f"must each end in ={' or ='.join(choices)}: {rule!r} does not"
+                    + (f"; did you mean {near[0]}?" if near else "")
+                )
+
+    return Parameter(validator=check, negative=(), env_var_split=_at_commas)
 
 
 def _bus(_type: object, value: str) -> None:

@@ -235,7 +235,7 @@ def test_no_command_shows_what_there_is(capsys: Capture) -> None:
         # not in this release
         (["serve", "--bus", "redis://localhost"], "--bus redis://localhost is not in this release: the only bus is"),
         (["serve", "--workers", "4"], "--workers 4 is not in this release"),
-        (["serve", "--slow-consumer", "drop"], "--slow-consumer drop must be disconnect"),
+        (["serve", "--slow-consumer", "drop"], "--slow-consumer drop must be disconnect or drop_oldest or"),
         (["report", "a", "b"], "comparing runs is not in this release"),
         # combinations
         (["load", "--publishers", "3", "--clients", "2"], "3 publishers are more than 2 clients"),

@@ -22,6 +22,10 @@ class Evictor:
     def queue_too_old(self, member: Member) -> None:
         self._end(member, "queue_age", closing.TOO_SLOW, retry_after_ms=SLOW_RETRY_MS)
 
+    def left_behind(self, member: Member) -> None:
+        """It was paused, and the room's log does not reach back to where it is."""
+        self._end(member, "resync", closing.TOO_SLOW, retry_after_ms=SLOW_RETRY_MS)
+
     def silent(self, member: Member) -> None:
         self._end(member, "heartbeat", closing.GOING_AWAY, "no answer to pings")
 

@@ -21,6 +21,8 @@ from scalechat.server.member import Member
 from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Outcome
 from scalechat.server.room import Prepared, Room
+from scalechat.server.slow_consumer import REFUSED, Verdict
+from scalechat.server.waiting import Spare
 from scalechat.wire.codec import encode
 from scalechat.wire.frames import text_frame
 
@@ -38,8 +40,8 @@ class Strategy(Protocol):
     batch_frames: int
     """Most messages in one batch: as many as one write takes, so that a slice of members costs the same in each."""
 
-    def begin(self, batch: Sequence[Prepared]) -> None:
-        """Do what needs doing once for all members."""
+    def begin(self, batch: Sequence[Prepared], spare: Spare | None) -> None:
+        """Do what needs doing once for all members. `spare` is the batch again, where it may be dropped."""
 
     def serve(self, member: Member, after_seq: int) -> Outcome:
         """Give `member` the messages of the batch with positions above `after_seq`."""
@@ -52,15 +54,17 @@ class PerClient:
 
     def __init__(self) -> None:
         self._batch: Sequence[Prepared] = ()
+        self._spare: Spare | None = None
 
-    def begin(self, batch: Sequence[Prepared]) -> None:
+    def begin(self, batch: Sequence[Prepared], spare: Spare | None) -> None:
         self._batch = batch
+        self._spare = spare
 
     def serve(self, member: Member, after_seq: int) -> Outcome:
         outcome = Outcome.SENT
         for prepared in self._batch:
             if prepared.seq > after_seq and outcome in (Outcome.SENT, Outcome.QUEUED):
-                outcome = member.outbox.offer(text_frame(encode(prepared.publication)), direct=False)
+                outcome = member.outbox.offer(text_frame(encode(prepared.publication)), 1, self._spare, direct=False)
         return outcome
 
 
@@ -71,15 +75,17 @@ class EncodeOnce:
 
     def __init__(self) -> None:
         self._batch: Sequence[Prepared] = ()
+        self._spare: Spare | None = None
 
-    def begin(self, batch: Sequence[Prepared]) -> None:
+    def begin(self, batch: Sequence[Prepared], spare: Spare | None) -> None:
         self._batch = batch
+        self._spare = spare
 
     def serve(self, member: Member, after_seq: int) -> Outcome:
         outcome = Outcome.SENT
         for prepared in self._batch:
             if prepared.seq > after_seq and outcome in (Outcome.SENT, Outcome.QUEUED):
-                outcome = member.outbox.offer(prepared.frame)
+                outcome = member.outbox.offer(prepared.frame, 1, self._spare)
         return outcome
 
 
@@ -90,17 +96,23 @@ class Coalesced:
 
     def __init__(self) -> None:
         self._batch: Sequence[Prepared] = ()
+        self._first_seq = 0
         self._buffer = b""
+        self._count = 0
+        self._spare: Spare | None = None
 
-    def begin(self, batch: Sequence[Prepared]) -> None:
+    def begin(self, batch: Sequence[Prepared], spare: Spare | None) -> None:
         self._batch = batch
+        self._first_seq = batch[0].seq
         self._buffer = b"".join([prepared.frame for prepared in batch])
+        self._count = len(batch)
+        self._spare = spare
 
     def serve(self, member: Member, after_seq: int) -> Outcome:
-        if after_seq < self._batch[0].seq:
-            return member.outbox.offer(self._buffer, len(self._batch))
+        if after_seq < self._first_seq:
+            return member.outbox.offer(self._buffer, self._count, self._spare)
         frames = [prepared.frame for prepared in self._batch if prepared.seq > after_seq]
-        return member.outbox.offer(b"".join(frames), len(frames)) if frames else Outcome.SENT
+        return member.outbox.offer(b"".join(frames), len(frames), self._spare) if frames else Outcome.SENT
 
 
 STRATEGIES: dict[str, Callable[[], Strategy]] = {
@@ -113,7 +125,8 @@ STRATEGIES: dict[str, Callable[[], Strategy]] = {
 class Sweeper:
     """Owns which rooms have something pending, and empties them.
 
-    `evict` is told of each member whose outbox is over its limit. `observe` gets the seconds from a batch's oldest
+    `evict` is told of each member whose outbox is over its limit, or `pause`, with the room and the position the member
+    has got to, where the room's policy says so. `observe` gets the seconds from a batch's oldest
     publication to the last member's outbox.
     """
 
@@ -123,11 +136,13 @@ class Sweeper:
         *,
         counters: Counters,
         evict: Callable[[Member], None],
+        pause: Callable[[Room, Member, int], None],
         observe: Callable[[float], None],
     ) -> None:
         self._strategy = strategy
         self._counters = counters
         self._evict = evict
+        self._pause = pause
         self._observe = observe
         self._dirty: dict[Room, None] = {}
         self._work = trio.Event()
@@ -164,7 +179,9 @@ class Sweeper:
         began_s = room.pending_since_s
         members = list(room.members)
         for batch in batches(pending, self._strategy.batch_frames):
-            self._strategy.begin(batch)
+            drops = room.policy.drops
+            spare = Spare(room.name, room.policy, [prepared.frame for prepared in batch]) if drops else None
+            self._strategy.begin(batch, spare)
             await self._serve(room, batch, members)
         self._observe(time.perf_counter() - began_s)
 
@@ -190,10 +207,16 @@ class Sweeper:
                 continue
             outcome = serve(member, after_seq)
             if outcome is Outcome.OVERFLOW:
-                self._evict(member)
+                self._refused(room, member, max(after_seq, batch[0].seq - 1))
             elif outcome is not Outcome.CLOSED:
                 delivered += max(0, min(len(batch), last_seq - after_seq))
         return delivered
+
+    def _refused(self, room: Room, member: Member, after_seq: int) -> None:
+        if room.policy.decide(REFUSED) is Verdict.PAUSE:
+            self._pause(room, member, after_seq)
+        else:
+            self._evict(member)
 
 
 def batches(pending: Sequence[Prepared], most_frames: int) -> list[Sequence[Prepared]]:

@@ -3,7 +3,8 @@
 Theory of operation: the wheel has one slot per tick of a period, and connections are put into the slots in
 turn, so the pings of many clients are spread over the whole period. A turn of the wheel looks at each connection once:
 silent for two periods means dead (RFC 6455 section 5.5.2 obliges it to answer a Ping); heard within this period means
-no ping is needed. Queue ages are looked at every tick, but only of those who have a queue.
+no ping is needed. Queue ages are looked at every tick, but only of those who have a queue. What is too old and may be
+dropped is dropped; too old then is who has not taken what the writer offers it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Heartbeat:
             await trio.sleep_until(due_s)
             now_s = trio.current_time()
             for outbox in [o for o in self._backlog.outboxes if o.age_s(now_s) > self._queue_age_s]:
-                if (member := self._owner.get(outbox)) is not None:
+                if (member := self._owner.get(outbox)) is not None and outbox.expire(now_s - self._queue_age_s):
                     self._evictor.queue_too_old(member)
             slot = self._slots[self._next]
             self._next = (self._next + 1) % len(self._slots)

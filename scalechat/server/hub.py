@@ -15,6 +15,7 @@ from scalechat.server.member import Member
 from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Outcome
 from scalechat.server.room import Prepared, Replay, Room
+from scalechat.server.slow_consumer import Policy
 from scalechat.wire.codec import encode
 from scalechat.wire.frames import text_frame
 from scalechat.wire.messages import PlainDirect, Position, PresenceEvent, Publication
@@ -28,7 +29,10 @@ def prepare(publication: Publication) -> Prepared:
 
 
 class Hub:
-    """`wake` is told of each room that has something pending; `evict` of each member that is over its queue limits."""
+    """`wake` is told of each room that has something pending; `evict` of each member that is over its queue limits.
+
+    `policy_of` knows the slow-consumer policy of each room by its name.
+    """
 
     def __init__(
         self,
@@ -38,12 +42,14 @@ class Hub:
         counters: Counters,
         wake: Callable[[Room], None],
         evict: Callable[[Member], None],
+        policy_of: Callable[[str], Policy],
     ) -> None:
         self._bus = bus
         self._history_messages = history_messages
         self._counters = counters
         self._wake = wake
         self._evict = evict
+        self._policy_of = policy_of
         self._opening: dict[str, tuple[trio.Event, list[Publication]]] = {}
         self._by_client: dict[str, set[Member]] = {}
         self.rooms: dict[str, Room] = {}
@@ -138,7 +144,7 @@ class Hub:
         return room
 
     def _room_from(self, name: str, page: Page) -> Room:
-        room = Room(name, page.epoch, page.seq, self._history_messages)
+        room = Room(name, page.epoch, page.seq, self._history_messages, self._policy_of(name))
         for publication in page.publications:
             room.remember(prepare(publication))
         return room

@@ -25,7 +25,7 @@ from scalechat.wire.closing import LABELS
 
 MESSAGE_KINDS = ("message", "direct", "join", "leave", "history", "presence", "bad")
 CONNECTION_ERRORS = ("protocol", "io", "flood", "bug")
-EVICTIONS = ("queue_full", "queue_age", "rate_limit", "heartbeat", "kicked", "token_expired")
+EVICTIONS = ("queue_full", "queue_age", "resync", "rate_limit", "heartbeat", "kicked", "token_expired")
 
 _LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _FRAME_BUCKETS = (0, 1, 4, 16, 64, 256, 1024, 4096)
@@ -144,6 +144,8 @@ class _Snapshots(Collector):
         yield _by_label("scalechat_evictions", "Connections ended by the server.", "reason", c.evictions)
         yield CounterMetricFamily("scalechat_publications", "Messages that got their place.", value=c.publications)
         yield CounterMetricFamily("scalechat_deliveries", "Messages sent or queued to members.", value=c.deliveries)
+        drops = self._backlog.drops
+        yield _by_label("scalechat_drops", "Deliveries dropped while they waited for a slow client.", "policy", drops)
         yield CounterMetricFamily("scalechat_bytes_in", "Bytes received over WebSockets.", value=c.bytes_in)
         yield CounterMetricFamily("scalechat_bytes_out", "Bytes sent over WebSockets.", value=self._backlog.sent_bytes)
 

@@ -30,6 +30,8 @@ from scalechat.server.hub import Hub
 from scalechat.server.listener import MAX_HEAD_BYTES, Listener
 from scalechat.server.metrics import Counters, Gauges, Metrics
 from scalechat.server.outbox import Backlog, QueueLimits
+from scalechat.server.resync import Resync
+from scalechat.server.slow_consumer import RoomPolicies
 from scalechat.server.vitals import LoopLag
 from scalechat.wire import closing
 
@@ -59,6 +61,7 @@ class Node:
             STRATEGIES[config.fanout](),
             counters=counters,
             evict=evictor.queue_full,
+            pause=Resync(counters=counters, evict=evictor.left_behind).pause,
             observe=self._observe_sweep,
         )
         self.hub = Hub(
@@ -67,6 +70,7 @@ class Node:
             counters=counters,
             wake=self.sweeper.wake,
             evict=evictor.queue_full,
+            policy_of=RoomPolicies(config.slow_consumer, config.room_policies).of,
         )
         self.heartbeat = Heartbeat(
             period_s=config.heartbeat_s, queue_age_s=config.queue_age_s, backlog=self._backlog, evictor=evictor

@@ -2,11 +2,13 @@
 
 Theory of operation: every byte for a client passes `Outbox.offer`, which never blocks. While nothing waits, the bytes
 go straight to the socket, and that is all that ever happens to a client that keeps up. What the socket does not take
-goes into a bounded Trio memory channel, and a writer task, started on demand, sends it and ends when the channel is
-empty. While the writer lives nothing is written past it, so the bytes of two frames never interleave. An idle client
-owns neither channel nor task.
+goes into a bounded Trio memory channel (``waiting.py``), and a writer task, started on demand, sends it and ends when
+the channel is empty. While the writer lives nothing is written past it, so the bytes of two frames never interleave. An
+idle client owns neither channel nor task.
 
-`offer` returns an `Outcome` instead of raising: what is to happen to a slow client is its caller's decision.
+`offer` returns an `Outcome` instead of raising: what is to happen to a slow client is its caller's decision. Of a
+`Spare` batch it queues or drops what the room's policy says. What must be sent (answers, control frames, batches of
+other rooms) takes the place of messages that may be dropped before it is refused.
 """
 
 from __future__ import annotations
@@ -15,18 +17,24 @@ import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-import msgspec
 import trio
 
+from scalechat.server.slow_consumer import DROPPING
+from scalechat.server.waiting import Spare, Taken, Waiting
+
+Data = bytes  # In the body of `Outbox` the name of the type is taken.
 Spawn = Callable[[Callable[[], Awaitable[None]]], None]
 """Run a task in a nursery that outlives the connection; what it raises must not end others."""
 SendNow = Callable[[bytes], int]
 """Write without blocking and return how many bytes were taken; 0 when none. Raises OSError on a broken connection."""
+Refill = Callable[[], bool]
+"""Queue a piece of what a client has still to be sent, now that nothing waits; False when there is no more to come."""
 
 
 class Outcome(enum.Enum):
     SENT = enum.auto()
     QUEUED = enum.auto()
+    """It waits, or its room's policy has dropped it and that is counted."""
     OVERFLOW = enum.auto()
     """Over a limit: nothing of it was kept, so this client has a hole now unless it is cut."""
     CLOSED = enum.auto()
@@ -49,19 +57,13 @@ class Backlog:
     bytes: int = 0
     sent_bytes: int = 0
     """Ever written to any client's socket."""
+    drops: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DROPPING, 0))
+    """Messages that were ever dropped, by policy."""
     outboxes: set[Outbox] = field(default_factory=set)
 
     def oldest_age_s(self, now_s: float) -> float:
         """Age of the oldest queued frame of all clients; 0 when nothing waits."""
         return max((outbox.age_s(now_s) for outbox in self.outboxes), default=0.0)
-
-
-class _Item(msgspec.Struct, frozen=True, gc=False):
-    data: bytes
-    frames: int
-    queued_at_s: float
-    begun: bool
-    """The rest of what is partly on the wire: it must follow."""
 
 
 class Outbox:
@@ -73,17 +75,15 @@ class Outbox:
 
     __slots__ = (
         "_backlog",
-        "_channel",
-        "_limits",
-        "_oldest_at_s",
+        "_refills",
         "_send_now",
         "_spawn",
         "_stream",
+        "_waiting",
         "_writer",
         "_written",
-        "bytes",
         "closed",
-        "frames",
+        "limits",
     )
 
     def __init__(
@@ -98,22 +98,24 @@ class Outbox:
         """`spawn` runs the writer; `send_now` None (a stream without a socket) sends everything through it."""
         self._stream = stream
         self._spawn = spawn
-        self._limits = limits
+        self.limits = limits
         self._backlog = backlog
         self._send_now = send_now
-        self._channel: tuple[trio.MemorySendChannel[_Item], trio.MemoryReceiveChannel[_Item]] | None = None
+        self._waiting: Waiting | None = None
         self._writer: trio.CancelScope | None = None
         self._written: trio.Event | None = None  # Made by those who wait for the writer to end.
-        self._oldest_at_s = 0.0
-        self.frames = 0
-        self.bytes = 0
+        self._refills: dict[str, Refill] | None = None  # By room.
         self.closed = False
 
-    def offer(self, data: bytes, frames: int = 1, *, direct: bool = True) -> Outcome:
-        """Send or queue `data`, which holds `frames` whole frames. `direct` False always queues."""
+    def offer(self, data: Data, frames: int = 1, spare: Spare | None = None, *, direct: bool = True) -> Outcome:
+        """Send or queue `data`, which holds `frames` whole frames. `direct` False always queues.
+
+        With `spare` the frames are that batch's last ones, and they may be dropped.
+        """
         if self.closed:
             return Outcome.CLOSED
-        if self._channel is None and direct and self._send_now is not None:
+        taken = 0
+        if self._waiting is None and direct and self._send_now is not None:
             try:
                 taken = self._send_now(data)
             except OSError:
@@ -122,33 +124,64 @@ class Outbox:
             self._backlog.sent_bytes += taken
             if taken == len(data):
                 return Outcome.SENT
-            if taken:  # The rest of a frame that has begun must follow, whatever the limits say.
-                return self._queue(data[taken:], frames, begun=True)
-        if self.frames + frames > self._limits.frames or self.bytes + len(data) > self._limits.bytes:
-            return Outcome.OVERFLOW
-        return self._queue(data, frames)
+        waiting = self._waiting or Waiting(self.limits, self._backlog)
+        if spare is not None:
+            fitted = _admit(waiting, spare, len(spare.frames) - frames, taken)
+        else:
+            # The rest of a frame that has begun must follow, whatever the limits say.
+            fitted = taken > 0 or waiting.make_room(frames, len(data))
+            if fitted:
+                waiting.append(data[taken:], frames, begun=taken > 0)
+        if waiting.frames and self._waiting is None:
+            self._start_writer(waiting)
+        return Outcome.QUEUED if fitted else Outcome.OVERFLOW
 
     @property
     def queued(self) -> bool:
         """Whether anything waits."""
-        return self._channel is not None
+        return self._waiting is not None
+
+    @property
+    def frames(self) -> int:
+        """How many wait."""
+        return self._waiting.frames if self._waiting is not None else 0
+
+    @property
+    def bytes(self) -> int:
+        """How many wait."""
+        return self._waiting.bytes if self._waiting is not None else 0
 
     def age_s(self, now_s: float) -> float:
         """How long the oldest queued frame has waited."""
-        return now_s - self._oldest_at_s if self._channel is not None else 0.0
+        return now_s - self._waiting.oldest_at_s if self._waiting is not None else 0.0
+
+    def expire(self, before_s: float) -> bool:
+        """Drop what may be dropped and was queued before; whether what the writer has is too old all the same."""
+        if self._waiting is None:
+            return False
+        self._waiting.expire(before_s)
+        return self._waiting.under_way_s < before_s
+
+    def when_drained(self, room: str, refill: Refill) -> None:
+        """Call `refill` once nothing waits any more, again and again until it returns False. One of each room."""
+        if self._refills is None:
+            self._refills = {}
+        self._refills[room] = refill
+        if self._waiting is None and not self.closed:
+            self._start_writer(Waiting(self.limits, self._backlog))
 
     async def wait_written(self) -> None:
         """Wait until nothing is queued. Callers set the deadline: a stopped reader makes this last for ever."""
-        if self._channel is not None:
+        if self._waiting is not None:
             if self._written is None:
                 self._written = trio.Event()
             await self._written.wait()
 
-    def finish(self, last: bytes) -> None:
+    def finish(self, last: Data) -> None:
         """Send or queue `last`, whatever the limits say, and take nothing any more: a Close frame ends a connection."""
         if not self.closed:
             taken = 0
-            if self._channel is None and self._send_now is not None:
+            if self._waiting is None and self._send_now is not None:
                 try:
                     taken = self._send_now(last)
                 except OSError:
@@ -156,19 +189,16 @@ class Outbox:
                     return
                 self._backlog.sent_bytes += taken
             if taken < len(last):
-                self._queue(last[taken:], 1, begun=taken > 0)
+                waiting = self._waiting or Waiting(self.limits, self._backlog)
+                waiting.append(last[taken:], 1, begun=taken > 0)
+                if self._waiting is None:
+                    self._start_writer(waiting)
             self.closed = True
 
     def abandon(self) -> None:
         """Drop every frame that has not begun to be written; the one under way stays whole."""
-        if self._channel is not None:
-            send, receive = self._channel
-            for _ in range(receive.statistics().current_buffer_used):
-                item = receive.receive_nowait()
-                if item.begun:  # Its writer has not run yet.
-                    send.send_nowait(item)
-                else:
-                    self._account(item, -1)
+        if self._waiting is not None:
+            self._waiting.abandon()
 
     def close(self) -> None:
         """Take nothing any more, forget what waits and stop the writer. The stream itself is closed by its owner."""
@@ -177,49 +207,53 @@ class Outbox:
         if self._writer is not None:
             self._writer.cancel()
 
-    def _queue(self, data: bytes, frames: int, *, begun: bool = False) -> Outcome:
-        item = _Item(data, frames, trio.current_time(), begun)
-        if self._channel is None:
-            # The frame limit counts frames and an item has at least one, so this buffer is never the first to be full;
-            # one more for the rest of a frame that has begun, one for the last frame.
-            self._channel = trio.open_memory_channel[_Item](self._limits.frames + 2)
-            self._oldest_at_s = item.queued_at_s
-            self._backlog.outboxes.add(self)
-            self._writer = trio.CancelScope()
-            self._spawn(self._write)
-        self._channel[0].send_nowait(item)
-        self._account(item, +1)
-        return Outcome.QUEUED
+    def _start_writer(self, waiting: Waiting) -> None:
+        self._waiting = waiting
+        self._backlog.outboxes.add(self)
+        self._writer = trio.CancelScope()
+        self._spawn(self._write)
 
     async def _write(self) -> None:
-        assert self._channel is not None
         assert self._writer is not None
-        receive = self._channel[1]
-        item: _Item | None = None
+        taken: Taken | None = None
         try:
             with self._writer:
-                while receive.statistics().current_buffer_used:
-                    item = receive.receive_nowait()
-                    self._oldest_at_s = item.queued_at_s
-                    await self._stream.send_all(item.data)
-                    self._backlog.sent_bytes += len(item.data)
-                    self._account(item, -1)
-                    item = None
+                while (taken := self._take()) is not None:
+                    await self._stream.send_all(taken.data)
+                    self._backlog.sent_bytes += len(taken.data)
+                    self._forget(taken)
+                    taken = None
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
             pass  # The reader meets the same end and tells why.
         finally:
-            if item is not None:
-                self._account(item, -1)
+            if taken is not None:
+                self._forget(taken)
                 self.close()
-            self._channel = self._writer = None
+            self._waiting = self._writer = None
             self._backlog.outboxes.discard(self)
             if self._written is not None:
                 self._written.set()
                 self._written = None
 
-    def _account(self, item: _Item, sign: int) -> None:
-        frames, size = sign * item.frames, sign * len(item.data)
-        self.frames += frames
-        self.bytes += size
-        self._backlog.frames += frames
-        self._backlog.bytes += size
+    def _take(self) -> Taken | None:
+        assert self._waiting is not None
+        while (taken := self._waiting.take()) is None and self._refills and not self.closed:
+            room, refill = self._refills.popitem()
+            if refill():
+                self._refills = {room: refill, **self._refills}  # Last in, first out: the others' turn comes first.
+        return taken
+
+    def _forget(self, taken: Taken) -> None:
+        assert self._waiting is not None
+        self._waiting.sent(taken)
+
+
+def _admit(waiting: Waiting, spare: Spare, first: int, taken: int) -> bool:
+    """Of the frames from `first` on the socket took `taken` bytes: the rest of one that has begun must follow."""
+    while taken:
+        frame = spare.frames[first]
+        if taken < len(frame):
+            waiting.append(frame[taken:], 1, begun=True)
+        taken -= min(taken, len(frame))
+        first += 1
+    return waiting.admit(spare, first)

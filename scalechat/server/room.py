@@ -6,16 +6,22 @@ Every change is one plain `def`, so joining and the replay that belongs to it ar
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from scalechat.server.slow_consumer import DISCONNECT, Policy
 from scalechat.wire.messages import Position, Publication
 
 if TYPE_CHECKING:
     from scalechat.server.member import Member
+
+
+PAUSED: Final = 2**63
+"""The position of a paused member: it is above all others, so the sweeper has nothing for it."""
 
 
 class Prepared(msgspec.Struct, frozen=True, gc=False):
@@ -46,11 +52,15 @@ class Room:
     epoch: str
     seq: int
     history_messages: int
+    policy: Policy = DISCONNECT
+    """What becomes of members that read too slowly."""
     recent: deque[Prepared] = field(default_factory=deque)
     pending: list[Prepared] = field(default_factory=list)
     pending_since_s: float = 0.0
     members: dict[Member, int] = field(default_factory=dict)
     """Each member with the position after which messages are its own: what came before is in its replay."""
+    paused: dict[Member, int] = field(default_factory=dict)
+    """Members that are sent nothing until they have read what waits, with the position they have got to."""
     watchers: set[Member] = field(default_factory=set)
     """Members that asked to be told who comes and goes."""
 
@@ -71,13 +81,32 @@ class Room:
     def add(self, member: Member, *, watch: bool) -> None:
         """From here on `member` is sent everything after the room's position."""
         self.members[member] = self.seq
+        self.paused.pop(member, None)
         if watch:
             self.watchers.add(member)
 
     def remove(self, member: Member) -> None:
         """Nothing more goes to `member`; removing a stranger does nothing."""
         self.members.pop(member, None)
+        self.paused.pop(member, None)
         self.watchers.discard(member)
+
+    def pause(self, member: Member, after_seq: int) -> None:
+        """From here on `member` is sent nothing; it has had everything up to `after_seq`."""
+        self.members[member] = PAUSED
+        self.paused[member] = after_seq
+
+    def resume(self, member: Member) -> None:
+        """A paused member has had everything there is: it is sent what comes after the room's position."""
+        del self.paused[member]
+        self.members[member] = self.seq
+
+    def after(self, seq: int, count: int) -> Sequence[Prepared] | None:
+        """The next `count` publications after `seq`, or all there are; None when the log no longer reaches back."""
+        if not self._reaches(Position(self.epoch, seq)):
+            return None
+        skipped = seq + 1 - self.recent[0].seq if self.recent else 0
+        return list(islice(self.recent, skipped, skipped + count))
 
     def replay(self, since: Position | None, history: int, budget_bytes: int) -> Replay:
         """Everything after `since` when the log still reaches back to it and it fits, else the newest `history`."""

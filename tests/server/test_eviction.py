@@ -12,6 +12,7 @@ from tests.server.seats import seats
 WAYS: list[tuple[Callable[[Evictor, Member], None], str, Closing, str, int | None]] = [
     (Evictor.queue_full, "queue_full", closing.TOO_SLOW, "", 1000),
     (Evictor.queue_too_old, "queue_age", closing.TOO_SLOW, "", 1000),
+    (Evictor.left_behind, "resync", closing.TOO_SLOW, "", 1000),
     (Evictor.silent, "heartbeat", closing.GOING_AWAY, "no answer to pings", None),
     (Evictor.token_expired, "token_expired", closing.NOT_AUTHORISED, "the token has expired", None),
     (Evictor.too_fast, "rate_limit", closing.RATE_LIMIT, "", 2000),

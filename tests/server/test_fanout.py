@@ -11,7 +11,9 @@ from trio.testing import lockstep_stream_pair, wait_all_tasks_blocked
 from scalechat.server.fanout import BATCH_BYTES, BATCH_FRAMES, MEMBERS_PER_SLICE, STRATEGIES, Sweeper, batches
 from scalechat.server.member import Member
 from scalechat.server.outbox import QueueLimits
+from scalechat.server.resync import Resync
 from scalechat.server.room import Room
+from scalechat.server.slow_consumer import DISCONNECT, Policy
 from tests.server.seats import Seat, Seats, prepared, seats
 
 each_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
@@ -26,15 +28,19 @@ class Swept:
         self.evicted: list[Member] = []
         self.observed_s: list[float] = []
         self.sweeper = Sweeper(
-            STRATEGIES[strategy](), counters=seats.counters, evict=self._evict, observe=self.observed_s.append
+            STRATEGIES[strategy](),
+            counters=seats.counters,
+            evict=self._evict,
+            pause=Resync(counters=seats.counters, evict=self._evict).pause,
+            observe=self.observed_s.append,
         )
 
     def _evict(self, member: Member) -> None:
         self.evicted.append(member)
         member.outbox.close()
 
-    def room(self, name: str = "tea") -> Room:
-        return Room(name, "e1", 0, 1000)
+    def room(self, name: str = "tea", policy: Policy = DISCONNECT, history: int = 1000) -> Room:
+        return Room(name, "e1", 0, history, policy)
 
     def join(self, room: Room, count: int = 1, *, room_bytes: int = 10**8) -> list[Seat]:
         joined = [self.seats.take(room_bytes=room_bytes) for _ in range(count)]

@@ -14,7 +14,9 @@ from scalechat.server.fanout import Coalesced, Sweeper
 from scalechat.server.hub import Hub
 from scalechat.server.member import Member
 from scalechat.server.outbox import QueueLimits
+from scalechat.server.resync import Resync
 from scalechat.server.room import Replay
+from scalechat.server.slow_consumer import RoomPolicies
 from scalechat.wire.messages import DirectMessage, Position
 from scalechat.wire.session import Dialect
 from tests.server.seats import Seat, Seats, seats
@@ -67,13 +69,20 @@ class Joined:
         self.nursery = made.nursery
         self.bus = SlowBus()
         self.evicted: list[Member] = []
-        self.sweeper = Sweeper(Coalesced(), counters=made.counters, evict=self._evict, observe=lambda _seconds: None)
+        self.sweeper = Sweeper(
+            Coalesced(),
+            counters=made.counters,
+            evict=self._evict,
+            pause=Resync(counters=made.counters, evict=self._evict).pause,
+            observe=lambda _seconds: None,
+        )
         self.hub = Hub(
             self.bus,
             history_messages=HISTORY,
             counters=made.counters,
             wake=self.sweeper.wake,
             evict=self._evict,
+            policy_of=RoomPolicies().of,
         )
 
     def _evict(self, member: Member) -> None:

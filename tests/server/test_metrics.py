@@ -25,6 +25,7 @@ COUNTERS = (
     "bytes_in",
     "bytes_out",
     "evictions",
+    "drops",
 )
 GAUGES = (
     "connections",
@@ -63,6 +64,7 @@ LABEL_VALUES = {
     "scalechat_closes_total": ("reason", set(LABELS)),
     "scalechat_messages_in_total": ("kind", set(MESSAGE_KINDS)),
     "scalechat_evictions_total": ("reason", set(EVICTIONS)),
+    "scalechat_drops_total": ("policy", {"drop_oldest", "drop_newest", "latest"}),
     "scalechat_limit": ("name", {"max_connections", "queue_bytes"}),
     "scalechat_gc_pause_seconds_count": ("generation", {"0", "1", "2"}),
 }

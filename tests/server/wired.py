@@ -26,6 +26,8 @@ from scalechat.server.heartbeat import Heartbeat
 from scalechat.server.hub import Hub
 from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Backlog, QueueLimits, SendNow
+from scalechat.server.resync import Resync
+from scalechat.server.slow_consumer import RoomPolicies
 from scalechat.wire.messages import SUBPROTOCOL
 
 from ..rough import Closed, RoughPeer, Said
@@ -50,7 +52,11 @@ class Wired:
         evictor = Evictor(self.counters)
         self.bus = MemoryBus(history_messages=config.history_messages, now_s=lambda: self.now_unix_s)
         self.sweeper = Sweeper(
-            STRATEGIES["coalesced"](), counters=self.counters, evict=evictor.queue_full, observe=lambda _seconds: None
+            STRATEGIES["coalesced"](),
+            counters=self.counters,
+            evict=evictor.queue_full,
+            pause=Resync(counters=self.counters, evict=evictor.left_behind).pause,
+            observe=lambda _seconds: None,
         )
         self.hub = Hub(
             self.bus,
@@ -58,6 +64,7 @@ class Wired:
             counters=self.counters,
             wake=self.sweeper.wake,
             evict=evictor.queue_full,
+            policy_of=RoomPolicies(config.slow_consumer, config.room_policies).of,
         )
         self.heartbeat = Heartbeat(
             period_s=config.heartbeat_s,
