@@ -133,6 +133,19 @@ class ServeProcess(Protocol):
 @pytest.fixture
 def serve_process() -> Iterator[ServeProcess]:
     """A factory of servers on free ports; the test's end is theirs."""
+    with _servers() as serve:
+        yield serve
+
+
+@pytest.fixture(scope="module")
+def shared_serve_process() -> Iterator[ServeProcess]:
+    """`serve_process` for a server that all tests of a module share; the module's end is its end."""
+    with _servers() as serve:
+        yield serve
+
+
+@contextlib.contextmanager
+def _servers() -> Iterator[ServeProcess]:
     started: list[ServerProcess] = []
 
     def serve(*args: str, env: Mapping[str, str] | None = None) -> ServerProcess:
@@ -152,9 +165,11 @@ def serve_process() -> Iterator[ServeProcess]:
         server._start_reading()
         return server
 
-    yield serve
-    for server in started:
-        server.kill()
+    try:
+        yield serve
+    finally:
+        for server in started:
+            server.kill()
 
 
 @pytest.fixture

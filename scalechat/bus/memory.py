@@ -148,14 +148,14 @@ class MemoryBus:
 
     def _keep(self, log: _Log, publication: Publication) -> None:
         log.kept.append(publication)
-        self._kept_bytes += _cost_bytes(publication)
+        self._kept_bytes += _PUBLICATION_BYTES + 4 * len(publication.text)
         if len(log.kept) > self._history_messages:
             self._trim(log)
         while self._kept_bytes > self._log_bytes:
             self._trim(next(log for log in self._logs.values() if log.kept))
 
     def _trim(self, log: _Log) -> None:
-        self._kept_bytes -= _cost_bytes(log.kept.popleft())
+        self._kept_bytes -= _PUBLICATION_BYTES + 4 * len(log.kept.popleft().text)
 
     def _forget_idle_rooms(self, keep: str | None = None) -> None:
         excess = len(self._logs) - len(self._followed) - self._idle_rooms
@@ -165,12 +165,9 @@ class MemoryBus:
         # A tenth more than needed, so that the search is paid once in many rooms.
         for room in idle[: excess + self._idle_rooms // 10]:
             log = self._logs.pop(room)
-            self._kept_bytes -= sum(map(_cost_bytes, log.kept))
+            while log.kept:
+                self._trim(log)
 
     def _emit(self, event: Event) -> None:
         if self._deliver is not None:
             self._deliver(event)
-
-
-def _cost_bytes(publication: Publication) -> int:
-    return _PUBLICATION_BYTES + len(publication.text) * 4

@@ -140,6 +140,8 @@ class Instruments:
     def _target_clients(self, now_ns: int) -> int:
         """How many connections should be open by the plan."""
         plan = self._todo.plan
+        if self.recorder.has_ended:
+            return 0  # everybody has said goodbye
         if self.timeline.phase is not PhaseNumber.RAMP:
             return plan.clients
         begun = int((now_ns - self.timeline.start_ns) * plan.connections_per_s / SECOND_NS) + 1

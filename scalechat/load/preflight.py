@@ -21,6 +21,8 @@ from scalechat.load.health import raise_file_limit
 from scalechat.load.results import Scalar
 from scalechat.wire.messages import BadMessage, Limits, Welcome
 
+GOODBYE_S: Final = 1.0
+"""The server has so long to answer our Close: a guest who just hangs up is an error in many a server's log."""
 SPARE_FILES: Final = 64
 """What the process has open besides its clients' sockets, and some more."""
 
@@ -60,6 +62,7 @@ async def greet(connector: Connector, dialect: Dialect, names: Names, config: Lo
 async def _exchange_greetings(connector: Connector, dialect: Dialect, names: Names) -> Limits | None:
     limits: Limits | None = None
     greeted, over = trio.Event(), trio.Event()
+    leaving = False
 
     def on_texts(texts: Sequence[bytes]) -> None:
         nonlocal limits
@@ -70,6 +73,10 @@ async def _exchange_greetings(connector: Connector, dialect: Dialect, names: Nam
                     limits = said.limits
                     greeted.set()
 
+    def on_end() -> None:
+        if not leaving:
+            over.set()
+
     async def watch() -> None:
         await over.wait()
         raise HungUp  # trio-websocket would wait for the rest of the handshake for ever
@@ -79,7 +86,7 @@ async def _exchange_greetings(connector: Connector, dialect: Dialect, names: Nam
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch)
             stream = LaneStream(
-                link.stream, nursery=nursery, reader=SharedReader(list), on_batch=on_texts, on_end=over.set
+                link.stream, nursery=nursery, reader=SharedReader(list), on_batch=on_texts, on_end=on_end
             )
             ws = await trio_websocket.wrap_client_stream(
                 nursery,
@@ -92,6 +99,9 @@ async def _exchange_greetings(connector: Connector, dialect: Dialect, names: Nam
                 raise NotOffered
             if dialect.acknowledges:
                 await greeted.wait()
+            leaving = True
+            with trio.move_on_after(GOODBYE_S):
+                await ws.aclose()
             nursery.cancel_scope.cancel()
     finally:
         await trio.aclose_forcefully(link.stream)

@@ -54,7 +54,7 @@ class Room:
     history_messages: int
     policy: Policy = DISCONNECT
     """What becomes of members that read too slowly."""
-    recent: deque[Prepared] = field(default_factory=deque)
+    recent: deque[Prepared] = field(init=False)
     pending: list[Prepared] = field(default_factory=list)
     pending_since_s: float = 0.0
     members: dict[Member, int] = field(default_factory=dict)
@@ -64,19 +64,19 @@ class Room:
     watchers: set[Member] = field(default_factory=set)
     """Members that asked to be told who comes and goes."""
 
+    def __post_init__(self) -> None:
+        self.recent = deque(maxlen=self.history_messages)
+
     def append(self, prepared: Prepared) -> None:
         """Take the next publication of the log."""
         self.seq = prepared.seq
-        self.remember(prepared)
+        self.recent.append(prepared)
         if self.members:
             self.pending.append(prepared)
 
     def remember(self, prepared: Prepared) -> None:
         """Keep it for those who join later."""
-        if self.history_messages:
-            if len(self.recent) == self.history_messages:
-                self.recent.popleft()
-            self.recent.append(prepared)
+        self.recent.append(prepared)
 
     def add(self, member: Member, *, watch: bool) -> None:
         """From here on `member` is sent everything after the room's position."""

@@ -8,6 +8,7 @@ Here a receive waits first. Two tasks that read at once are still found out, by 
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 import trio
 
@@ -23,7 +24,8 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self.socket = sock
         if sock.family != socket.AF_UNIX:
             # Frames are written whole: waiting for more (Nagle) would only delay them.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with suppress(OSError):  # macOS raises for a peer that has gone already; the first read will tell.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send_now(self, data: bytes) -> int:
         """Write without blocking: how many bytes were taken, 0 when none. Raises OSError on a broken connection."""

@@ -6,6 +6,7 @@ message (`Publication`) has no ``type`` key, because both dialects receive the s
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import msgspec
@@ -14,6 +15,7 @@ SUBPROTOCOL = "scalechat.v1"
 DEFAULT_ROOM = "global"
 MAX_NAME_CHARS = 64
 MAX_ID_CHARS = 64
+_ASCII_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z_.-]{0,63}")
 
 
 class BadMessage(ValueError):
@@ -36,6 +38,8 @@ def parse_name(text: str, what: str) -> str:
     Letters, marks and digits of any script and ``-_.``: nothing that means something to Redis, a log line, a path or a
     metric label, which is why a name also may not begin with a dot.
     """
+    if _ASCII_NAME.fullmatch(text):  # Nearly all, at a tenth of the price.
+        return text
     name = unicodedata.normalize("NFC", text)
     if not 1 <= len(name) <= MAX_NAME_CHARS:
         raise BadMessage("bad_name", f"{what} must have 1 to {MAX_NAME_CHARS} characters")
@@ -47,7 +51,7 @@ def parse_name(text: str, what: str) -> str:
 # --- chat messages -------------------------------------------------------------------------------------------------
 
 
-class Publication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Publication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One chat message with its place in its room's log; every member receives the same bytes of it."""
 
     client_id: str = msgspec.field(name="clientId")

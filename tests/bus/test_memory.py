@@ -85,9 +85,11 @@ async def test_rooms_nobody_follows_are_forgotten_least_recently_used_first() ->
     bus = MemoryBus(history_messages=3, idle_rooms=10)
     for n in range(11):
         await _say(bus, f"room-{n:02}", 1)
-    await _say(bus, "room-01", 1)
+    assert [room.name for room in await bus.rooms()] == [f"room-{n:02}" for n in range(2, 11)]
+    await _say(bus, "room-02", 1)
     await _say(bus, "room-11", 1)
-    assert [room.name for room in await bus.rooms()] == ["room-01", *(f"room-{n:02}" for n in range(4, 12))]
+    await _say(bus, "room-12", 1)
+    assert [room.name for room in await bus.rooms()] == ["room-02", *(f"room-{n:02}" for n in range(5, 13))]
 
 
 async def test_a_followed_room_is_never_forgotten() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scalechat.config import ServeConfig
 from scalechat.server import listener
-from scalechat.server.listener import HTTP_RESERVE, MAX_HEAD_BYTES, asks_for_websocket, bind, sender
+from scalechat.server.listener import HTTP_RESERVE, MAX_HEAD_BYTES, asks_for_websocket, bind
 
 from ..patience import wait_until
 from ..rough import RoughPeer, plain, request, rough_peer
@@ -234,18 +234,3 @@ async def test_a_wave_of_connections_is_served_to_the_last() -> None:
                 visitors.start_soon(visit)
         assert served == count
         await wait_until(lambda: server.node.admission.connections == 0, "every visitor has left")
-
-
-def test_a_socket_that_is_full_takes_nothing_and_says_so() -> None:
-    """`sender` never blocks: 0 is its answer when the peer does not read, and an error when it is gone."""
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    send_now = sender(ours)
-    with ours, theirs:
-        assert send_now(b"hello") == 5
-        while send_now(bytes(65_536)):
-            pass
-        assert send_now(b"x") == 0
-        theirs.close()
-        with pytest.raises(OSError, match=r"reset|pipe"):
-            send_now(b"x")

@@ -213,6 +213,14 @@ async def test_abandoning_keeps_the_rest_of_a_frame_whose_writer_has_not_run_yet
         assert (peer.queued, peer.sums) == ((0, 0), (0, 0, 0))
 
 
+async def test_abandoning_keeps_the_rest_of_a_last_frame() -> None:
+    """A Close frame that has begun is a frame as well."""
+    async with client(3) as peer:
+        peer.outbox.finish(CLOSE)
+        peer.outbox.abandon()
+        assert await peer.read_all() == CLOSE
+
+
 async def test_abandoning_an_empty_queue_does_nothing() -> None:
     """It is called for clients in any state."""
     async with client(100) as peer:

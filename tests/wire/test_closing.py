@@ -6,6 +6,9 @@ from scalechat.wire import closing
 from scalechat.wire.closing import CLOSINGS, LABELS, Closing, label_of, reason_text, retry_after_ms, should_reconnect
 
 
+LONG_OR_SHORT = st.text() | st.text("aé語😀", min_size=60, max_size=150)
+
+
 def test_the_table_says_what_the_protocol_promises() -> None:
     """Number, advice and metric label of every close code, whole."""
     assert [(row.code, row.reconnect, row.label) for row in CLOSINGS.values()] == [
@@ -46,7 +49,7 @@ def test_a_client_comes_back_after_a_code_it_does_not_know(code: int) -> None:
     assert should_reconnect(code)
 
 
-@given(st.sampled_from(sorted(CLOSINGS)), st.text(), st.none() | st.integers(0, 10**9 - 1))
+@given(st.sampled_from(sorted(CLOSINGS)), LONG_OR_SHORT, st.none() | st.integers(0, 10**9 - 1))
 def test_a_reason_fits_its_close_frame_and_keeps_the_advice(code: int, detail: str, retry_ms: int | None) -> None:
     """RFC 6455 section 5.5 leaves 123 bytes; a long detail is cut, the time to come back never is."""
     reason = reason_text(CLOSINGS[code], detail=detail, retry_after_ms=retry_ms)
