@@ -21,8 +21,7 @@ from scalechat.server.member import Member
 from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Outcome
 from scalechat.server.room import Prepared, Room
-from scalechat.server.slow_consumer import REFUSED, Verdict
-from scalechat.server.waiting import Spare
+from scalechat.server.slow_consumer import REFUSED, Spare, Verdict
 from scalechat.wire.codec import encode
 from scalechat.wire.frames import text_frame
 

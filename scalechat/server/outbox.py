@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 
 import trio
 
-from scalechat.server.slow_consumer import DROPPING
-from scalechat.server.waiting import Spare, Taken, Waiting
+from scalechat.server.slow_consumer import DROPPING, Spare
+from scalechat.server.waiting import Taken, Waiting
 
 Data = bytes  # In the body of `Outbox` the name of the type is taken.
 Spawn = Callable[[Callable[[], Awaitable[None]]], None]
@@ -214,20 +214,22 @@ class Outbox:
         self._spawn(self._write)
 
     async def _write(self) -> None:
+        waiting = self._waiting
+        assert waiting is not None
         assert self._writer is not None
         taken: Taken | None = None
         try:
             with self._writer:
-                while (taken := self._take()) is not None:
+                while (taken := self._take(waiting)) is not None:
                     await self._stream.send_all(taken.data)
                     self._backlog.sent_bytes += len(taken.data)
-                    self._forget(taken)
+                    waiting.sent(taken)
                     taken = None
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
             pass  # The reader meets the same end and tells why.
         finally:
             if taken is not None:
-                self._forget(taken)
+                waiting.sent(taken)
                 self.close()
             self._waiting = self._writer = None
             self._backlog.outboxes.discard(self)
@@ -235,17 +237,12 @@ class Outbox:
                 self._written.set()
                 self._written = None
 
-    def _take(self) -> Taken | None:
-        assert self._waiting is not None
-        while (taken := self._waiting.take()) is None and self._refills and not self.closed:
+    def _take(self, waiting: Waiting) -> Taken | None:
+        while (taken := waiting.take()) is None and self._refills and not self.closed:
             room, refill = self._refills.popitem()
             if refill():
                 self._refills = {room: refill, **self._refills}  # Last in, first out: the others' turn comes first.
         return taken
-
-    def _forget(self, taken: Taken) -> None:
-        assert self._waiting is not None
-        self._waiting.sent(taken)
 
 
 def _admit(waiting: Waiting, spare: Spare, first: int, taken: int) -> bool:

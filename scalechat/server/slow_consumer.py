@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import enum
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
 
 Gives = Literal["oldest", "newest", "nothing"]
@@ -135,6 +136,15 @@ class Latest:
         if arrival.fits:
             return Verdict.QUEUE
         return Verdict.MAKE_ROOM if arrival.others else Verdict.EVICT
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """A batch of one room whose messages may be dropped while they wait."""
+
+    room: str
+    policy: Policy
+    frames: Sequence[bytes]
 
 
 DISCONNECT: Final = Disconnect()

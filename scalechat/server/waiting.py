@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import trio
 
-from scalechat.server.slow_consumer import Arrival, Policy, Verdict
+from scalechat.server.slow_consumer import Arrival, Policy, Spare, Verdict
 
 if TYPE_CHECKING:
     from scalechat.server.outbox import Backlog, QueueLimits
@@ -26,15 +25,6 @@ if TYPE_CHECKING:
 COMMIT_BYTES = 16 * 1024
 """Most of a run that the writer takes at a time (or one message, if that is larger): what it has taken cannot be
 dropped any more, and a send of 16 KiB costs as much for its bytes as for its call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spare:
-    """A batch of one room whose messages may be dropped while they wait."""
-
-    room: str
-    policy: Policy
-    frames: Sequence[bytes]
 
 
 class Taken(NamedTuple):
@@ -126,12 +116,7 @@ class Waiting:
         sizes = [len(frame) for frame in spare.frames]
         stop, size = len(sizes), sum(sizes[first:])
         while first < stop:
-            lane = self._lanes.get(spare.room)
-            own = lane.frames if lane is not None else 0
-            others = sum(other.frames for other in self._lanes.values() if other.policy.gives != "nothing")
-            if lane is not None and spare.policy.gives != "nothing":
-                others -= own
-            match spare.policy.decide(Arrival(stop - first, self.fits(stop - first, size), own, others)):
+            match spare.policy.decide(self._arrival(spare.room, stop - first, size)):
                 case Verdict.QUEUE:
                     self._extend(spare, first, stop, size)
                     return True
@@ -144,16 +129,27 @@ class Waiting:
                     size -= sizes[stop]
                     self._backlog.drops[spare.policy.name] += 1
                 case Verdict.DROP_OLDEST:
-                    while lane is not None and lane.frames and not self.fits(stop - first, size):
+                    lane = self._lanes[spare.room]
+                    while lane.frames and not self.fits(stop - first, size):
                         self._drop_oldest(lane)
                 case Verdict.DROP_ALL:
-                    while lane is not None and lane.frames:
+                    lane = self._lanes[spare.room]
+                    while lane.frames:
                         self._drop_oldest(lane)
                 case Verdict.MAKE_ROOM:
                     self.make_room(stop - first, size)
                 case Verdict.PAUSE | Verdict.EVICT:
                     return False
         return True
+
+    def _arrival(self, room: str, frames: int, size: int) -> Arrival:
+        own = others = 0
+        for lane in self._lanes.values():
+            if lane.room == room:
+                own = lane.frames
+            elif lane.policy.gives != "nothing":
+                others += lane.frames
+        return Arrival(frames, self.fits(frames, size), own, others)
 
     def _extend(self, spare: Spare, first: int, stop: int, size: int) -> None:
         lane = self._lanes.get(spare.room)
