@@ -35,12 +35,14 @@ class Hub:
         bus: Bus,
         *,
         history_messages: int,
+        history_bytes: int,
         counters: Counters,
         wake: Callable[[Room], None],
         evict: Callable[[Member], None],
     ) -> None:
         self._bus = bus
         self._history_messages = history_messages
+        self._history_bytes = history_bytes
         self._counters = counters
         self._wake = wake
         self._evict = evict
@@ -138,7 +140,7 @@ class Hub:
         return room
 
     def _room_from(self, name: str, page: Page) -> Room:
-        room = Room(name, page.epoch, page.seq, self._history_messages)
+        room = Room(name, page.epoch, page.seq, self._history_messages, self._history_bytes)
         for publication in page.publications:
             room.remember(prepare(publication))
         return room

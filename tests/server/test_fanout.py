@@ -34,7 +34,7 @@ class Swept:
         member.outbox.close()
 
     def room(self, name: str = "tea") -> Room:
-        return Room(name, "e1", 0, 1000)
+        return Room(name, "e1", 0, 1000, 10**9)
 
     def join(self, room: Room, count: int = 1, *, room_bytes: int = 10**8) -> list[Seat]:
         joined = [self.seats.take(room_bytes=room_bytes) for _ in range(count)]
