@@ -4,7 +4,6 @@ After each a witness that was there before is still served, a newcomer is served
 log tells of no bug and holds no traceback.
 """
 
-import re
 import socket
 import struct
 from collections.abc import AsyncIterator, Sequence
@@ -18,6 +17,7 @@ import trio
 from ..conftest import ServeProcess, ServerProcess
 from ..patience import wait_until_async
 from ..rough import BINARY, CLOSE, CONTINUATION, PING, TEXT, RoughPeer, frame, plain, request, rough_peer, said
+from .scrape import prober
 
 SIZE = 1000
 """The largest message, in bytes."""
@@ -162,12 +162,12 @@ INSIDE = [
 @pytest.mark.parametrize("visit", OUTSIDE + INSIDE, ids=lambda visit: visit.name.replace(" ", "-"))
 async def test_a_hostile_peer_is_counted_and_disturbs_nobody(server: ServerProcess, visit: Visit) -> None:
     """The witness and a newcomer are served, one of the named counters has grown, and the log is clean."""
-    async with _client(server.port, "witness") as witness, rough_peer(server.port) as prober:
-        before = await _counts(prober)
+    async with _client(server.port, "witness") as witness, prober(server.port) as probe:
+        before = await probe.counts()
         await _receive(server.port, visit)
 
         async def counted() -> bool:
-            now = await _counts(prober)
+            now = await probe.counts()
             return any(now[label] > before[label] for label in visit.counted.split())
 
         await wait_until_async(counted, f"{visit.counted} counts that somebody {visit.name}")
@@ -175,17 +175,17 @@ async def test_a_hostile_peer_is_counted_and_disturbs_nobody(server: ServerProce
             await newcomer.send(plain("newcomer", visit.name))
             assert await _hears(newcomer, visit.name)
             assert await _hears(witness, visit.name)
-        assert (await _counts(prober))["errors:bug"] == 0
+        assert (await probe.counts())["errors:bug"] == 0
     assert server.process.poll() is None
     assert [line for line in server.log() if line.get("level") not in ("info", "debug")] == []
 
 
 async def test_nothing_of_them_remains(server: ServerProcess) -> None:
     """Descriptors and tasks are those of a server that was just started and is asked one thing."""
-    async with rough_peer(server.port) as prober:
+    async with prober(server.port) as probe:
 
         async def quiet() -> bool:
-            gauges = await _gauges(prober)
+            gauges = await probe.values()
             return (
                 gauges["scalechat_members"] == gauges["scalechat_queue_bytes"] == 0
                 and gauges["scalechat_tasks"] < 20
@@ -228,21 +228,3 @@ async def _hears(peer: RoughPeer, text: str) -> bool:
     while (heard := await peer.hear())["Message"] != text:
         assert heard["Message"] in ("x", "hello")  # What hostile peers said before they misbehaved.
     return True
-
-
-async def _counts(prober: RoughPeer) -> dict[str, float]:
-    """Counters by short name, over one kept-alive connection so that asking changes nothing."""
-    text = await _scrape(prober)
-    found = re.findall(r'^scalechat_(?:connection_)?(\w+?)(?:_in)?_total\{\w+="(\w+)"\} (\S+)$', text, re.MULTILINE)
-    return {f"{family}:{label}": float(value) for family, label, value in found}
-
-
-async def _gauges(prober: RoughPeer) -> dict[str, float]:
-    """What has no label, by name."""
-    found = re.findall(r"^(\w+) (\S+)$", await _scrape(prober), re.MULTILINE)
-    return {name: float(value) for name, value in found}
-
-
-async def _scrape(prober: RoughPeer) -> str:
-    await prober.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-    return (await prober.answer())[2].decode()
