@@ -77,6 +77,8 @@ class Room:
         self.members[member] = self.seq
         if watch:
             self.watchers.add(member)
+        else:
+            self.watchers.discard(member)
 
     def remove(self, member: Member) -> None:
         """Nothing more goes to `member`; removing a stranger does nothing."""
