@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmarks import scenarios, servers
 from benchmarks.results import Comparison, Summary
 from benchmarks.scenarios import cpu_us_per_connection, kb_per_connection
 
@@ -36,8 +37,7 @@ class _Ratio:
     def judge(self, record: Comparison) -> Judged:
         ours, theirs = record.of(self.scenario, OURS), record.of(self.scenario, self.peer)
         needed = f"{'≥' if self.at_least else '≤'} {self.bound:g} ×"
-        title = next((s.title for s in record.servers if s.name == self.peer), self.peer)
-        what = f"{_unit(record, self.scenario)}, against {title}"
+        what = f"{scenarios.BY_NAME[self.scenario].unit}, against {servers.BY_NAME[self.peer].title}"
         if ours is None or theirs is None or not theirs.value:
             return Judged(self.scenario, what, needed, "–", "not measured")
         ratio = ours.value / theirs.value
@@ -62,7 +62,8 @@ class _Limit:
         value = None if summary is None else self.figure(summary)
         needed = f"≤ {self.bound:g} {self.unit}".rstrip()
         if value is None:
-            return Judged(self.scenario, self.what, needed, "–", "not measured")
+            skipped = next((s.skipped for s in record.scenarios if s.name == self.scenario), None)
+            return Judged(self.scenario, self.what, needed, skipped or "–", "not measured")
         verdict: Verdict = "met" if value <= self.bound else "not met"
         return Judged(self.scenario, self.what, needed, f"{value:,.3g} {self.unit}".rstrip(), verdict)
 
@@ -115,9 +116,6 @@ BARS: tuple[_Ratio | _Limit | _Stalled, ...] = (
 
 
 def judge(record: Comparison) -> list[Judged]:
-    """All bars in order."""
-    return [bar.judge(record) for bar in BARS]
-
-
-def _unit(record: Comparison, scenario: str) -> str:
-    return next((s.unit for s in record.scenarios if s.name == scenario), scenario)
+    """The bars of the scenarios that were asked for, in order."""
+    asked = {scenario.name for scenario in record.scenarios}
+    return [judged for bar in BARS if (judged := bar.judge(record)).scenario in asked]

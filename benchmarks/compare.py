@@ -77,7 +77,7 @@ def _compare(options: argparse.Namespace) -> Comparison:
     """Raises LookupError for an unknown name, `MeterFailed` without a meter."""
     began, clock = datetime.now(UTC), time.monotonic()
     limit = raise_file_limit()
-    here, cores = machine.look(limit), choose_cores()
+    here, commit, cores = machine.look(limit), machine.commit(), choose_cores()
     bench = Bench(build(BUILD), BUILD, cores)
     servers_here, server_records = _prepare(_wanted(options.only))
     scenarios_here, scenario_records = _fit(scenarios.chosen(options.scenario), limit, quick=options.quick)
@@ -87,7 +87,7 @@ def _compare(options: argparse.Namespace) -> Comparison:
         began=began.isoformat(timespec="seconds"),
         took_s=round(time.monotonic() - clock, 1),
         command=" ".join(["python -m benchmarks.compare", *sys.argv[1:]]),
-        commit=machine.commit(),
+        commit=commit,
         quick=options.quick,
         rounds=options.rounds,
         one_core=cores.shared,

@@ -39,7 +39,7 @@
 #define SECOND 1000000000ull
 
 enum { READ_BYTES = 256 * 1024, EVENTS = 512, CONNECTING_AT_ONCE = 64, STAMP_HEX = 16, MAX_SIZE = 64 * 1024 };
-enum { HOLD_SECONDS = 120, QUIET_NS = 500000000 };
+enum { HOLD_SECONDS = 120, QUIET_NS = 1000000000, PREFILL_SIZE = 16 * 1024, PREFILL_WINDOW = 4 };
 static const char STAMP[] = "\"Message\":\""; /* behind it: 16 hex digits of the due time, then the publisher */
 
 typedef struct {
@@ -55,9 +55,9 @@ typedef struct {
 
 static struct {
   const char *host, *path;
-  int port, clients, rooms, publishers, window, size, nats, sources, hold, pid;
+  int port, clients, rooms, publishers, window, size, nats, sources, hold, pid, prefill;
   double rate, seconds, warmup, settle, drain, open_seconds;
-} opt = {"127.0.0.1", "/ws", 8080, 1000, 1, 0, 4, 128, 0, 1, 0, 0, 0, 5, 1, 0.3, 5, 60};
+} opt = {"127.0.0.1", "/ws", 8080, 1000, 1, 0, 4, 128, 0, 1, 0, 0, 0, 0, 5, 1, 0.3, 5, 60};
 
 static Client *clients;
 static int epoll_fd, timer_fd, opened, failed, lost, measuring, publishing, next_publisher;
@@ -470,6 +470,7 @@ static void read_options(int argc, char **argv) {
       {"--hold", .number = &opt.hold},        {"--pid", .number = &opt.pid},
       {"--rate", .real = &opt.rate},          {"--seconds", .real = &opt.seconds},
       {"--warmup", .real = &opt.warmup},      {"--settle", .real = &opt.settle},
+      {"--prefill", .number = &opt.prefill},
       {"--drain", .real = &opt.drain},        {"--open-seconds", .real = &opt.open_seconds},
   };
   for (int i = 1; i < argc; i += 2) {
@@ -510,6 +511,20 @@ static void drain(void) {
   }
 }
 
+/* Send every member this many bytes in large messages and wait until they have them. One that does not read then has
+ * full kernel buffers, which at the rate of the window would take it many seconds, and the server feels it. */
+static void prefill(void) {
+  double rate = opt.rate;
+  int size = opt.size;
+  opt.rate = 0, opt.size = PREFILL_SIZE, publishing = 1;
+  for (int k = 0; k < PREFILL_WINDOW; k++) publish(&clients[0], now_ns());
+  uint64_t stop = now_ns() + ns_of(opt.open_seconds);
+  while (total_published * PREFILL_SIZE < (uint64_t)opt.prefill && now_ns() < stop) turn(10);
+  publishing = 0;
+  drain();
+  opt.rate = rate, opt.size = size;
+}
+
 int main(int argc, char **argv) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   read_options(argc, argv);
@@ -538,6 +553,7 @@ int main(int argc, char **argv) {
   hold_at("open");
 
   for (int i = 0; i < opt.clients; i++) members[i % opt.rooms] += clients[i].open == 1 && !clients[i].lost;
+  if (opt.prefill && opt.publishers) prefill();
   publishing = opt.publishers > 0;
   grid_from = now_ns();
   if (publishing && !opt.rate)

@@ -165,7 +165,7 @@ def block(question: Question, reading: Reading, spent: Sequence[Spent]) -> str:
     rest = sum(item.share for item in spent[ROWS:])
     rows.append([f"{len(spent) - ROWS} others" if rest else "others", "", f"{rest:.0%}", number(rest * cost_us)])
     head = ["own time", "part", "share", "µs"]
-    return f"**{number(cost_us)} µs** of CPU each. By part, in µs: {parts}.\n\n{table(head, rows)}"
+    return f"**{number(cost_us)} µs** of CPU each. By part, in µs: {parts}.\n\n{table(head, rows, texts=2)}"
 
 
 if __name__ == "__main__":

@@ -21,7 +21,13 @@ PLOT = ROOT / "docs/images/performance.svg"
 
 def publish_comparison(record: Comparison) -> None:
     """Write the record's tables into the document and draw the plot. Raises `UnknownBlock`."""
-    blocks = {
+    write_blocks(DOCUMENT, blocks_of(record))
+    write_plot(record, PLOT)
+
+
+def blocks_of(record: Comparison) -> dict[str, str]:
+    """Each block that the document has of a comparison, by name."""
+    whole = {
         "machine": tables.machine_block(record),
         "overview": tables.overview_block(record),
         "bars": tables.bars_block(record),
@@ -29,9 +35,7 @@ def publish_comparison(record: Comparison) -> None:
         "stalled": tables.stalled_block(record),
         "strategies": tables.strategies_block(record),
     }
-    blocks |= {name: tables.scenario_block(record, name) for name in tables.OVERVIEW}
-    write_blocks(DOCUMENT, blocks)
-    write_plot(record, PLOT)
+    return whole | {name: tables.scenario_block(record, name) for name in tables.OVERVIEW}
 
 
 class UnknownBlock(LookupError):

@@ -39,8 +39,6 @@ class Scenario:
     """Read the server's own loop lag over the window, where it tells it."""
     extra_member: Literal["reads", "stopped"] | None = None
     """A process of its own in the same room, which reads, or is stopped by SIGSTOP before the window."""
-    half_load_of: str | None = None
-    """Publish at half the rate that this scenario reached in the same sitting."""
 
     @property
     def open_loop(self) -> bool:
@@ -59,7 +57,7 @@ class Scenario:
             return (
                 f"{self.clients:,} connections need as many open files in one process; the hard limit is {file_limit:,}"
             )
-        return replace(self, clients=most)
+        return replace(self, clients=most, title=f"{self.title} (here {most:,})")
 
     def quick(self) -> Scenario:
         """A short one that shows only that everything works."""
@@ -105,7 +103,10 @@ def _phases(*, settle: float, warmup: float, seconds: float, drain: float = 3.0)
 
 _BUSY = _phases(settle=0.3, warmup=0.7, seconds=2.0)
 _IDLE = _phases(settle=1.0, warmup=0, seconds=0) | {"publishers": 0}
-_STALLED = _phases(settle=0.3, warmup=1.0, seconds=12.0) | {"publishers": 4, "rate": 500}
+# Half load: at 500 messages/s Scale-Chat needs about half a core; the table says how much it was. The kernel keeps
+# 3.9 MB for a loopback reader that has stopped; filled beforehand up to a rest, so that the server has to queue, and
+# then to cut, within the window.
+_STALLED = _phases(settle=0.3, warmup=1.0, seconds=8.0) | {"publishers": 4, "rate": 500, "prefill": 3_600_000}
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
@@ -191,7 +192,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         name="stalled-none",
-        title="half load, 1,000 members who all read",
+        title="500 messages/s, 1,000 members who all read",
         unit="ms p99",
         better="less",
         value=_p99_ms,
@@ -199,11 +200,10 @@ SCENARIOS: tuple[Scenario, ...] = (
         options=_STALLED,
         ours_only=True,
         extra_member="reads",
-        half_load_of="fan-out",
     ),
     Scenario(
         name="stalled-one",
-        title="half load, one of 1,000 members stopped",
+        title="500 messages/s, one of 1,000 members stopped",
         unit="ms p99",
         better="less",
         value=_p99_ms,
@@ -211,7 +211,6 @@ SCENARIOS: tuple[Scenario, ...] = (
         options=_STALLED,
         ours_only=True,
         extra_member="stopped",
-        half_load_of="fan-out",
     ),
 )
 

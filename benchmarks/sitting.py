@@ -9,8 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from statistics import median
+from dataclasses import dataclass
 
 from benchmarks.results import Cell
 from benchmarks.run import Bench, measure
@@ -57,7 +56,7 @@ def measure_all(planned: Sequence[Job], bench: Bench, *, budget_s: float) -> lis
             break
         if _is_hopeless(job, cells):
             continue
-        cell = measure(_with_rate(job, cells), job.server, job.round, bench)
+        cell = measure(job.scenario, job.server, job.round, bench)
         cells.append(cell)
         _tell(f"[{at}/{len(planned)} {spent_s:4.0f} s] {job.scenario.name} · {job.server.name}: {_outcome(cell, job)}")
     return cells
@@ -69,18 +68,6 @@ def _is_hopeless(job: Job, cells: Sequence[Cell]) -> bool:
         for cell in cells
         if (cell.scenario, cell.server) == (job.scenario.name, job.server.name)
     )
-
-
-def _with_rate(job: Job, cells: Sequence[Cell]) -> Scenario:
-    """The scenario, at half the message rate that its reference reached so far in this sitting."""
-    reached = [
-        cell.reading.published_per_s
-        for cell in cells
-        if (cell.scenario, cell.server) == (job.scenario.half_load_of, job.server.name) and cell.reading
-    ]
-    if not reached:
-        return job.scenario
-    return replace(job.scenario, options={**job.scenario.options, "rate": round(median(reached) / 2, -1)})
 
 
 def _outcome(cell: Cell, job: Job) -> str:

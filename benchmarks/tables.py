@@ -23,9 +23,9 @@ def number(value: float) -> str:
     return f"{value:.2f}" if value >= 0.1 or not value else f"{value:.3f}"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first column is text, the others are figures."""
-    rule = ["---"] + ["---:"] * (len(head) - 1)
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1) -> str:
+    """A Markdown table; the first `texts` columns are text, the others are figures."""
+    rule = ["---"] * texts + ["---:"] * (len(head) - texts)
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
 
 
@@ -56,12 +56,11 @@ def overview_block(record: Comparison) -> str:
 
 def bars_block(record: Comparison) -> str:
     """What had to be reached."""
-    titles = {s.name: s.title for s in record.scenarios}
     rows = [
-        [titles.get(bar.scenario, bar.scenario), bar.what, bar.needed, bar.reached, _verdict(bar.verdict)]
+        [_of(record, bar.scenario).title, bar.what, bar.needed, bar.reached, _verdict(bar.verdict)]
         for bar in judge(record)
     ]
-    return table(["scenario", "figure", "needed", "reached", ""], rows)
+    return table(["scenario", "figure", "needed", "reached", ""], rows, texts=2)
 
 
 def scenario_block(record: Comparison, name: str) -> str:
@@ -122,12 +121,23 @@ def stalled_block(record: Comparison) -> str:
                     number(summary.median_of("p50_ms")),
                     number(summary.value),
                     f"{number(summary.low)} – {number(summary.high)}",
+                    f"{summary.median_of('server_cpu_s') / summary.median_of('seconds'):.0%}",
                     f"{summary.median_of('meter_cpu_ratio'):.0%}",
                     f"{summary.evictions:.0f}",
                     f"{summary.undelivered:,}",
                 ]
             )
-    head = ["", "messages/s", "p50 ms", "p99 ms", "range", "meter busy", "cut as too slow", "undelivered to the others"]
+    head = [
+        "",
+        "messages/s",
+        "p50 ms",
+        "p99 ms",
+        "range",
+        "server busy",
+        "meter busy",
+        "cut as too slow",
+        "undelivered to the others",
+    ]
     return table(head, rows)
 
 
@@ -151,16 +161,16 @@ def machine_block(record: Comparison) -> str:
     here = record.machine
     guest = ", a guest on a shared machine" if here.hypervisor else ""
     versions = "; ".join(f"{server.title}: {server.version}" for server in record.servers if not server.skipped)
-    lines = [
-        (
-            f"Measured {record.began[:10]} at commit `{record.commit}` by `{record.command}`, {record.rounds} rounds, "
-            f"{record.took_s / 60:.0f} minutes."
-            f"\n\nMachine: {here.cpu}, {here.cores} cores, {here.memory_gb:g} GB{guest}; Linux {here.kernel}, {here.system}; "
-            f"{here.python}; at most {here.file_limit:,} open files in a process; load average before it began "
-            f"{here.load_before:.2f}."
-            f"\n\nVersions: {versions}."
-        )
-    ]
+    measured = (
+        f"Measured {record.began[:10]} at commit `{record.commit}` by `{record.command}`: {record.rounds} rounds, "
+        f"{record.took_s / 60:.0f} minutes."
+    )
+    machine = (
+        f"Machine: {here.cpu}, {here.cores} cores, {here.memory_gb:g} GB{guest}; Linux {here.kernel}, {here.system}; "
+        f"{here.python}; at most {here.file_limit:,} open files in a process; load average before it began "
+        f"{here.load_before:.2f}."
+    )
+    lines = [measured, machine, f"Versions: {versions}."]
     if record.one_core:
         lines.append("**Server and meter shared one core: these figures compare with nothing.**")
     if record.quick:
@@ -171,8 +181,11 @@ def machine_block(record: Comparison) -> str:
 
 def report(record: Comparison) -> str:
     """Everything, as one page."""
-    parts = ["# Scale-Chat beside other broadcast servers", machine_block(record), overview_block(record)]
-    parts += ["## What had to be reached", bars_block(record)]
+    parts = ["# Scale-Chat beside other broadcast servers", machine_block(record)]
+    if any(s.name in OVERVIEW for s in record.scenarios):
+        parts.append(overview_block(record))
+    if any(bar.verdict != "not measured" for bar in judge(record)):
+        parts += ["## What had to be reached", bars_block(record)]
     for name in OVERVIEW:
         if any(s.name == name for s in record.scenarios):
             parts += [f"## {_of(record, name).title}", scenario_block(record, name)]
@@ -204,6 +217,7 @@ def _loop_lag(summary: Summary) -> str:
 
 
 _METER: Column = ("meter busy", lambda s: f"{s.median_of('meter_cpu_ratio'):.0%}")
+_LATE: Column = ("meter late at most, ms", lambda s: number(s.median_of("late_ms")))
 _OPENING_METER: Column = ("meter busy", lambda s: f"{s.median_of('open_meter_cpu_ratio'):.0%}")
 _CPU: Column = ("server CPU per delivery, µs", _of_readings(cpu_us_per_delivery))
 _LOSSES: tuple[Column, ...] = (
@@ -218,9 +232,9 @@ _CONNECTION_COLUMNS: tuple[Column, ...] = (
 _COLUMNS: dict[str, tuple[Column, ...]] = {
     "fan-out": (_CPU, _METER, *_LOSSES),
     "many-publishers": (_CPU, _METER, *_LOSSES),
-    "latency": (("p50 ms", _reading("p50_ms")), _CPU, _METER, *_LOSSES),
+    "latency": (("p50 ms", _reading("p50_ms")), _CPU, _METER, _LATE, *_LOSSES),
     "rooms": (("server CPU per publish, µs", _per_publish), _METER, *_LOSSES),
-    "wide": (("p50 ms", _reading("p50_ms")), ("own loop lag p99, ms", _loop_lag), _CPU, _METER, *_LOSSES),
+    "wide": (("p50 ms", _reading("p50_ms")), ("own loop lag p99, ms", _loop_lag), _CPU, _METER, _LATE, *_LOSSES),
     "connect": (_CONNECTION_COLUMNS[0], _CONNECTION_COLUMNS[2], _OPENING_METER),
     "idle": (("connections", _reading("opened")), *_CONNECTION_COLUMNS[:2], _OPENING_METER),
 }

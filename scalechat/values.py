@@ -104,7 +104,7 @@ def room_rules(choices: Sequence[str]) -> Parameter:
             if choice not in choices:
                 near = difflib.get_close_matches(choice, choices, n=1)
                 raise ValueError(
-                    f"must each end in ={' or ='.join(choices)}: {rule!r} does not"
+                    f"must each name {' or '.join(choices)}: {rule!r} does not"
                     + (f"; did you mean {near[0]}?" if near else "")
                 )
 

@@ -22,12 +22,6 @@ MASK = b"\x37\xfa\x21\x3d"
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    opcode: int
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Closed:
     """A Close frame; a connection that ended without one is `LOST`."""
 
@@ -36,6 +30,25 @@ class Closed:
 
 
 LOST = Closed(1006, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    opcode: int
+    payload: bytes
+
+    @property
+    def said(self) -> Said:
+        """A text frame's JSON."""
+        value: Said = json.loads(self.payload)
+        return value
+
+    @property
+    def closed(self) -> Closed:
+        """A Close frame's content."""
+        if not self.payload:
+            return Closed(1005, "")
+        return Closed(int.from_bytes(self.payload[:2], "big"), self.payload[2:].decode())
 
 
 def request(target: str = "/ws", headers: Mapping[str, str] = NO_HEADERS, *, v1: bool = False) -> bytes:
@@ -131,11 +144,10 @@ class RoughPeer:
         while True:
             got = await self.frame()
             if got.opcode == TEXT:
-                value: Said = json.loads(got.payload)
-                return value
+                return got.said
             if got.opcode == CLOSE:
-                raise AssertionError(f"closed instead: {_closed(got.payload)}")
-            await self._control(got)
+                raise AssertionError(f"closed instead: {got.closed}")
+            await self.answer_control(got)
 
     async def hear_all(self, count: int) -> list[Said]:
         return [await self.hear() for _ in range(count)]
@@ -144,10 +156,10 @@ class RoughPeer:
         """Read past everything to the end, and tell how the server closed."""
         try:
             while (got := await self.frame()).opcode != CLOSE:
-                await self._control(got)
+                await self.answer_control(got)
         except (EOFError, trio.BrokenResourceError):
             return LOST
-        return _closed(got.payload)
+        return got.closed
 
     async def at_eof(self) -> bool:
         """Whether the very next thing is the end of the stream."""
@@ -160,7 +172,8 @@ class RoughPeer:
     async def aclose(self) -> None:
         await trio.aclose_forcefully(self.stream)
 
-    async def _control(self, got: Frame) -> None:
+    async def answer_control(self, got: Frame) -> None:
+        """What a well-behaved client does about a Ping or a Pong."""
         if got.opcode == PONG:
             self.pongs.append(got.payload)
         elif got.opcode == PING:
@@ -180,15 +193,16 @@ class RoughPeer:
         self._unread += data
 
 
-def _closed(payload: bytes) -> Closed:
-    return Closed(int.from_bytes(payload[:2], "big"), payload[2:].decode()) if payload else Closed(1005, "")
-
-
 @asynccontextmanager
-async def rough_peer(port: int, host: str = "127.0.0.1") -> AsyncIterator[RoughPeer]:
-    """A peer over TCP, cut at the end."""
-    peer = RoughPeer(await trio.open_tcp_stream(host, port))
-    try:
-        yield peer
-    finally:
-        await peer.aclose()
+async def rough_peer(port: int, *, small_window: bool = False) -> AsyncIterator[RoughPeer]:
+    """A peer over TCP, cut at the end; with a small window it takes little before it reads."""
+    sock = trio.socket.socket()
+    if small_window:
+        sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
+    with sock:
+        await sock.connect(("127.0.0.1", port))
+        peer = RoughPeer(trio.SocketStream(sock))
+        try:
+            yield peer
+        finally:
+            await peer.aclose()

@@ -108,6 +108,19 @@ def test_a_variable_holds_several_values_with_commas_between(capsys: Capture) ->
     assert shown["slo"] == '["p99(delivery) < 200ms", "missing == 0"] # environment'
 
 
+def test_rooms_have_policies_from_every_place(capsys: Capture, tmp_path: Path) -> None:
+    """In order: the first that matches a room wins."""
+    toml = tmp_path / "s.toml"
+    toml.write_text('slow_consumer = "pause"\nroom_policy = ["tea=latest", "t*=drop_oldest"]\n')
+    rules = '["tea=latest", "t*=drop_oldest"]'
+    shown = printed(capsys, ["serve", "--config", str(toml)])
+    assert (shown["slow_consumer"], shown["room_policy"]) == (f'"pause" # file {toml}', f"{rules} # file {toml}")
+    shown = printed(capsys, ["serve"], {"SCALECHAT_ROOM_POLICY": "tea=latest,t*=drop_oldest"})
+    assert shown["room_policy"] == f"{rules} # environment"
+    shown = printed(capsys, ["serve", "--room-policy", "tea=latest", "--room-policy", "t*=drop_oldest"])
+    assert shown["room_policy"] == f"{rules} # flag"
+
+
 def test_a_variable_of_another_command_is_no_mistake(capsys: Capture) -> None:
     """One environment may serve the server and its load client."""
     assert printed(capsys, ["load"], {"SCALECHAT_PORT": "9000"})["clients"] == "1 # default"
@@ -236,6 +249,21 @@ def test_no_command_shows_what_there_is(capsys: Capture) -> None:
         (["serve", "--bus", "redis://localhost"], "--bus redis://localhost is not in this release: the only bus is"),
         (["serve", "--workers", "4"], "--workers 4 is not in this release"),
         (["serve", "--slow-consumer", "drop"], "--slow-consumer drop must be disconnect or drop_oldest or"),
+        (
+            ["serve", "--room-policy", "tea"],
+            "--room-policy tea must each look like ROOM=POLICY or ROOM*=POLICY: 'tea' d",
+        ),
+        (["serve", "--room-policy", "=pause"], "--room-policy =pause must each look like ROOM=POLICY"),
+        (["serve", "--room-policy", "a*b=pause"], "--room-policy 'a*b=pause' must each look like ROOM=POLICY"),
+        (["serve", "--room-policy", "a b=pause"], "--room-policy 'a b=pause' must each look like ROOM=POLICY"),
+        (
+            ["serve", "--room-policy", "tea=drop-oldest", "--room-policy", "bar=pause"],
+            "--room-policy bar=pause must each name disconnect or drop_oldest or drop_newest or latest or pause: 'tea=",
+        ),
+        (
+            ["serve", "--room-policy", "tea=lastest"],
+            "--room-policy tea=lastest must each name disconnect or drop_oldest or drop_newest or latest or pause",
+        ),
         (["report", "a", "b"], "comparing runs is not in this release"),
         # combinations
         (["load", "--publishers", "3", "--clients", "2"], "3 publishers are more than 2 clients"),

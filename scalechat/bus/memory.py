@@ -25,6 +25,7 @@ LOG_BYTES: Final = 64 * 2**20
 """All logs together: a client can write to as many rooms as it likes, the process must stay small."""
 IDLE_ROOMS: Final = 10_000
 """Logs kept of rooms nobody follows; the least recently used goes first, and with it its epoch."""
+_RECEIPT_BYTES: Final = 200  # One remembered id: its key's tuple and strings, and its place in the order.
 _PUBLICATION_BYTES: Final = 300  # What one kept message costs besides its text: measured 280 B on CPython 3.11.
 
 
@@ -78,8 +79,9 @@ class MemoryBus:
         )
         if id is not None:
             log.receipts[client_id, id] = log.seq
+            self._kept_bytes += _RECEIPT_BYTES
             if len(log.receipts) > DEDUPE_IDS:
-                log.receipts.popitem(last=False)
+                self._forget_receipt(log)
         self._keep(log, publication)
         if room in self._followed:
             self._emit(publication)
@@ -152,10 +154,31 @@ class MemoryBus:
         if len(log.kept) > self._history_messages:
             self._trim(log)
         while self._kept_bytes > self._log_bytes:
-            self._trim(next(log for log in self._logs.values() if log.kept))
+            self._shrink()
+
+    def _shrink(self) -> None:
+        """Give up the oldest of the least recently used log, and the log itself once nobody needs its position."""
+        name, log = next((name, log) for name, log in self._logs.items() if log.kept or log.receipts)
+        if log.kept:
+            self._trim(log)
+        else:
+            self._forget_receipt(log)
+        newest = next(reversed(self._logs))  # It is being published to.
+        if not log.kept and name not in self._followed and name != newest:
+            self._forget(name)
 
     def _trim(self, log: _Log) -> None:
         self._kept_bytes -= _PUBLICATION_BYTES + 4 * len(log.kept.popleft().text)
+
+    def _forget_receipt(self, log: _Log) -> None:
+        log.receipts.popitem(last=False)
+        self._kept_bytes -= _RECEIPT_BYTES
+
+    def _forget(self, room: str) -> None:
+        log = self._logs.pop(room)
+        while log.kept:
+            self._trim(log)
+        self._kept_bytes -= _RECEIPT_BYTES * len(log.receipts)
 
     def _forget_idle_rooms(self, keep: str | None = None) -> None:
         excess = len(self._logs) - len(self._followed) - self._idle_rooms
@@ -164,9 +187,7 @@ class MemoryBus:
         idle = [room for room in self._logs if room not in self._followed and room != keep]
         # A tenth more than needed, so that the search is paid once in many rooms.
         for room in idle[: excess + self._idle_rooms // 10]:
-            log = self._logs.pop(room)
-            while log.kept:
-                self._trim(log)
+            self._forget(room)
 
     def _emit(self, event: Event) -> None:
         if self._deliver is not None:

@@ -126,14 +126,16 @@ class _Connection:
         )
 
     async def run(self) -> None:
+        reads = True
         try:
             await self._answer_and_talk()
             if self._outbox.queued:
-                with trio.move_on_after(GOODBYE_S):
+                with trio.move_on_after(GOODBYE_S) as goodbye:
                     await self._outbox.wait_written()
+                reads = not goodbye.cancelled_caught
         finally:
             self._outbox.close()
-        if not self._transport.ended:
+        if reads and not self._transport.ended:
             await self._linger()
 
     async def _answer_and_talk(self) -> None:

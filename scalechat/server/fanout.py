@@ -21,7 +21,7 @@ from scalechat.server.member import Member
 from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Outcome
 from scalechat.server.room import Prepared, Room
-from scalechat.server.slow_consumer import REFUSED, Spare, Verdict
+from scalechat.server.slow_consumer import Spare, pauses
 from scalechat.wire.codec import encode
 from scalechat.wire.frames import text_frame
 
@@ -212,7 +212,7 @@ class Sweeper:
         return delivered
 
     def _refused(self, room: Room, member: Member, after_seq: int) -> None:
-        if room.policy.decide(REFUSED) is Verdict.PAUSE:
+        if pauses(room.policy):
             self._pause(room, member, after_seq)
         else:
             self._evict(member)

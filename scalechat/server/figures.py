@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psutil
 import structlog
 import trio
 
 from scalechat.server.metrics import Counters, Gauges
 from scalechat.server.outbox import Backlog
+from scalechat.server.vitals import Footprint
 
 SAMPLE_S = 1.0
 
@@ -45,7 +45,7 @@ class Figures:
         self._read_gauges = read_gauges
         self._loop_lag_p99_s = loop_lag_p99_s
         self._log_period_s = log_period_s
-        self._process = psutil.Process()
+        self._footprint = Footprint()
         self._began_s = time.monotonic()
         self.rates = Rates()
 
@@ -71,12 +71,13 @@ class Figures:
         while True:
             await trio.sleep(SAMPLE_S)
             now = self._sample()
+            self._footprint.read()
             elapsed_s = now[0] - last[0]
             self.rates = Rates(
                 publications_per_s=(now[1] - last[1]) / elapsed_s,
                 deliveries_per_s=(now[2] - last[2]) / elapsed_s,
                 cpu_ratio=(now[3] - last[3]) / elapsed_s,
-                rss_bytes=self._process.memory_info().rss,
+                rss_bytes=self._footprint.rss_bytes,
             )
             last = now
             if trio.current_time() - logged_s >= self._log_period_s:

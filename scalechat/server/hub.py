@@ -15,7 +15,7 @@ from scalechat.server.member import Member
 from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Outcome
 from scalechat.server.room import Prepared, Replay, Room
-from scalechat.server.slow_consumer import Policy
+from scalechat.server.slow_consumer import PAUSE_REPLAYS, Policy, pauses
 from scalechat.wire.codec import encode
 from scalechat.wire.frames import text_frame
 from scalechat.wire.messages import PlainDirect, Position, PresenceEvent, Publication
@@ -39,6 +39,7 @@ class Hub:
         bus: Bus,
         *,
         history_messages: int,
+        history_bytes: int,
         counters: Counters,
         wake: Callable[[Room], None],
         evict: Callable[[Member], None],
@@ -46,6 +47,7 @@ class Hub:
     ) -> None:
         self._bus = bus
         self._history_messages = history_messages
+        self._history_bytes = history_bytes
         self._counters = counters
         self._wake = wake
         self._evict = evict
@@ -144,7 +146,9 @@ class Hub:
         return room
 
     def _room_from(self, name: str, page: Page) -> Room:
-        room = Room(name, page.epoch, page.seq, self._history_messages, self._policy_of(name))
+        policy = self._policy_of(name)
+        history_bytes = self._history_bytes * (PAUSE_REPLAYS if pauses(policy) else 1)
+        room = Room(name, page.epoch, page.seq, self._history_messages, history_bytes, policy)
         for publication in page.publications:
             room.remember(prepare(publication))
         return room

@@ -117,27 +117,41 @@ class Listener:
                 except BlockingIOError:
                     break
                 except OSError as error:
-                    if error.errno in (errno.EMFILE, errno.ENFILE) and self._turn_away(sock):
-                        continue
-                    if error.errno in _SHORTAGES:
+                    if error.errno in (errno.EMFILE, errno.ENFILE) and self._reserve is not None:
+                        if not self._turn_away(sock, self._reserve):
+                            break
+                    elif error.errno in _SHORTAGES:
                         log.warning("accept failed", error=error.strerror)
                         await trio.sleep(ACCEPT_PAUSE_S)
+                        self._take_reserve()
                     # Anything else is one peer's network error (accept(2) passes those on): the next one may be fine.
                     continue
                 peer.setblocking(False)
                 connections.start_soon(self._serve, peer, str(address[0]), spawn)
 
-    def _turn_away(self, sock: socket.socket) -> bool:
-        """Close the waiting connection with the reserved descriptor; False when even that one is gone for now."""
-        if self._reserve is not None:
+    def _turn_away(self, sock: socket.socket, reserve: int) -> bool:
+        """Close the waiting connection by means of the reserved descriptor; False when nobody waits.
+
+        Which Linux does not tell by itself: without a descriptor accept(2) fails before it looks.
+        """
+        os.close(reserve)
+        self._reserve = None
+        try:
+            sock.accept()[0].close()
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # The peer has gone away by itself.
+        else:
             self._counters.refusals["no_descriptor"] += 1
-            os.close(self._reserve)
-            self._reserve = None
-            with suppress(OSError):  # The peer may have gone away by itself.
-                sock.accept()[0].close()
-        with suppress(OSError):
-            self._reserve = os.open(os.devnull, os.O_RDONLY)
-        return self._reserve is not None
+            return True
+        finally:
+            self._take_reserve()
+
+    def _take_reserve(self) -> None:
+        if self._reserve is None:
+            with suppress(OSError):
+                self._reserve = os.open(os.devnull, os.O_RDONLY)
 
     async def _serve(self, peer: socket.socket, address: str, spawn: Spawn) -> None:
         self._admission.enter(address)

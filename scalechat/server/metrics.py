@@ -9,11 +9,11 @@ absent.
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-import psutil
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from scalechat.server.admission import REFUSALS
 from scalechat.server.outbox import Backlog
+from scalechat.server.vitals import Footprint, file_limit
 from scalechat.wire.closing import LABELS
 
 MESSAGE_KINDS = ("message", "direct", "join", "leave", "history", "presence", "bad")
@@ -117,6 +118,12 @@ class _Snapshots(Collector):
         self._backlog = backlog
         self._read_gauges = read_gauges
         self._limits = limits
+        # Once: reading a version opens a file, and a scrape must not fail for want of a descriptor.
+        self._build = InfoMetricFamily(
+            "scalechat_build",
+            "What is running.",
+            {"version": version("scalechat"), "python": platform.python_version(), "trio": version("trio")},
+        )
 
     def describe(self) -> Iterable[Metric]:
         return ()  # Registering must not read the parts, which do not exist yet.
@@ -128,11 +135,7 @@ class _Snapshots(Collector):
         for name, value in self._limits.items():
             limit.add_metric([name], value)
         yield limit
-        yield InfoMetricFamily(
-            "scalechat_build",
-            "What is running.",
-            {"version": version("scalechat"), "python": platform.python_version(), "trio": version("trio")},
-        )
+        yield self._build
 
     def _collect_counters(self) -> Iterator[Metric]:
         c = self._counters
@@ -165,29 +168,22 @@ class _Snapshots(Collector):
 
 
 class _Process(Collector):
-    """The names that every Prometheus client uses; psutil, because prometheus-client's own works on Linux only."""
+    """The names that every Prometheus client uses; ours, because prometheus-client's own works on Linux only."""
 
     def __init__(self) -> None:
-        self._process = psutil.Process()
+        self._footprint = Footprint()
 
     def describe(self) -> Iterable[Metric]:
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        with self._process.oneshot():
-            cpu = self._process.cpu_times()
-            rss = self._process.memory_info().rss
-        yield CounterMetricFamily("process_cpu_seconds", "CPU time, user and system.", value=cpu.user + cpu.system)
-        yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory.", rss)
-        yield GaugeMetricFamily("process_open_fds", "Open file descriptors.", self._process.num_fds())
-        yield GaugeMetricFamily("process_max_fds", "Limit of open file descriptors.", _max_fds())
-        yield GaugeMetricFamily("process_start_time_seconds", "Start, Unix time.", self._process.create_time())
-
-
-def _max_fds() -> int:
-    import resource
-
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        held = self._footprint
+        held.read()
+        yield CounterMetricFamily("process_cpu_seconds", "CPU time, user and system.", value=time.process_time())
+        yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory.", held.rss_bytes)
+        yield GaugeMetricFamily("process_open_fds", "Open file descriptors.", held.open_fds)
+        yield GaugeMetricFamily("process_max_fds", "Limit of open file descriptors.", file_limit())
+        yield GaugeMetricFamily("process_start_time_seconds", "Start, Unix time.", held.start_unix_s)
 
 
 def _by_label(

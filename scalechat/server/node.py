@@ -67,6 +67,7 @@ class Node:
         self.hub = Hub(
             self.bus,
             history_messages=config.history_messages,
+            history_bytes=config.queue_bytes // 2,  # As much as one replay may hold, see ConversationLimits.
             counters=counters,
             wake=self.sweeper.wake,
             evict=evictor.queue_full,

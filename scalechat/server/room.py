@@ -46,15 +46,18 @@ class Replay:
 
 @dataclass(slots=True, eq=False)
 class Room:
-    """`recent` is bounded by `history_messages`; `pending` by the sweeper, which empties it on its next pass."""
+    """`recent` is bounded in messages and in bytes of payload, since more than a replay may hold need not be kept;
+    `pending` by the sweeper, which empties it on its next pass."""
 
     name: str
     epoch: str
     seq: int
     history_messages: int
+    history_bytes: int
     policy: Policy = DISCONNECT
     """What becomes of members that read too slowly."""
-    recent: deque[Prepared] = field(init=False)
+    recent: deque[Prepared] = field(default_factory=deque)
+    recent_bytes: int = 0
     pending: list[Prepared] = field(default_factory=list)
     pending_since_s: float = 0.0
     members: dict[Member, int] = field(default_factory=dict)
@@ -64,19 +67,20 @@ class Room:
     watchers: set[Member] = field(default_factory=set)
     """Members that asked to be told who comes and goes."""
 
-    def __post_init__(self) -> None:
-        self.recent = deque(maxlen=self.history_messages)
-
     def append(self, prepared: Prepared) -> None:
         """Take the next publication of the log."""
         self.seq = prepared.seq
-        self.recent.append(prepared)
+        self.remember(prepared)
         if self.members:
             self.pending.append(prepared)
 
     def remember(self, prepared: Prepared) -> None:
         """Keep it for those who join later."""
-        self.recent.append(prepared)
+        recent = self.recent
+        recent.append(prepared)
+        self.recent_bytes += len(prepared.payload)
+        while len(recent) > self.history_messages or self.recent_bytes > self.history_bytes:
+            self.recent_bytes -= len(recent.popleft().payload)
 
     def add(self, member: Member, *, watch: bool) -> None:
         """From here on `member` is sent everything after the room's position."""
@@ -84,6 +88,8 @@ class Room:
         self.paused.pop(member, None)
         if watch:
             self.watchers.add(member)
+        else:
+            self.watchers.discard(member)
 
     def remove(self, member: Member) -> None:
         """Nothing more goes to `member`; removing a stranger does nothing."""

@@ -138,6 +138,16 @@ class Latest:
         return Verdict.MAKE_ROOM if arrival.others else Verdict.EVICT
 
 
+PAUSE_REPLAYS: Final = 16
+"""How much more of its log a room remembers whose members may be paused, in bytes: it goes out in pieces, so it may be
+longer than one answer. 8 MiB with the default queue."""
+
+
+def pauses(policy: Policy) -> bool:
+    """Whether members that are over their limits get the rest from the log."""
+    return policy.decide(REFUSED) is Verdict.PAUSE
+
+
 @dataclass(frozen=True, slots=True)
 class Spare:
     """A batch of one room whose messages may be dropped while they wait."""

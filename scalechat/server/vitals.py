@@ -1,13 +1,15 @@
-"""The process's own pulse: how late its loop runs, how long its collections pause it, its file limit."""
+"""The process's own pulse: how late its loop runs, how long its collections pause it, what it holds, its file limit."""
 
 from __future__ import annotations
 
+import errno
 import gc
 import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import psutil
 import trio
 
 LAG_PROBE_S = 0.1
@@ -54,6 +56,31 @@ def observed_collections(observe: Callable[[int, float], None]) -> Iterator[None
         yield
     finally:
         gc.callbacks.remove(watch)
+
+
+class Footprint:
+    """Memory and descriptors of this process, as they were when they could last be read: reading takes a descriptor."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self.start_unix_s = self._process.create_time()
+        self.rss_bytes = 0
+        self.open_fds = 0
+        self.read()
+
+    def read(self) -> None:
+        """Look again. Without a descriptor to spare, memory stays what it was and every descriptor is in use."""
+        try:
+            self.rss_bytes = self._process.memory_info().rss
+            self.open_fds = self._process.num_fds()
+        except OSError as error:
+            if error.errno == errno.EMFILE:
+                self.open_fds = file_limit()
+
+
+def file_limit() -> int:
+    """How many files this process may have open now."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def raise_file_limit() -> tuple[int, int]:

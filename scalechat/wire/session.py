@@ -1,9 +1,9 @@
 """One connection's conversation with the server, as a transition table. Sans-IO.
 
 Theory of operation: a `Session` is in one phase. What the client sends is decoded by its dialect into a command;
-``_RULES[phase][kind of command]`` names the rule that turns it into one `Effect`: what the caller is to do. A missing
-entry means the command has no place in that phase. The session remembers who speaks, the rooms joined and how often
-the client was wrong lately; it never performs anything, so every rule is tested without a socket.
+``_RULES[phase][kind of command]`` names the rule that turns it into one `Effect`: what the caller is to do. An
+anonymous client speaks the plain dialect, whose one command is to publish. The session remembers who speaks, the rooms
+joined and how often the client was wrong lately; it never performs anything, so every rule is tested without a socket.
 
     ANONYMOUS   plain client that has not said its name yet; its first message names it
     SPEAKING    the speaker is known and does not change any more
@@ -116,11 +116,7 @@ class End(_Effect, frozen=True, gc=False):
     detail: str = ""
 
 
-class Nothing(_Effect, frozen=True, gc=False):
-    """Nothing is to be done."""
-
-
-Effect = PublishIn | DeliverDirect | JoinRoom | LeaveRoom | AnswerHistory | AnswerPresence | SayError | End | Nothing
+Effect = PublishIn | DeliverDirect | JoinRoom | LeaveRoom | AnswerHistory | AnswerPresence | SayError | End
 
 
 class Session:
@@ -160,10 +156,7 @@ class Session:
             else:
                 said = decode_plain(payload)
                 command = Publish(said.text, None, said.client_id)
-            rule = _RULES[self.phase].get(type(command))
-            if rule is None:
-                return Nothing()
-            return rule(self, command)
+            return _RULES[self.phase][type(command)](self, command)
         except BadMessage as bad:
             return self.blame(bad, now_s)
 

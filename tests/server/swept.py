@@ -20,6 +20,7 @@ class Swept:
     def __init__(self, strategy: str, seats: Seats) -> None:
         self.seats = seats
         self.nursery = seats.nursery
+        self.rooms: dict[str, Room] = {}
         self.evicted: list[Member] = []
         self.left_behind: list[Member] = []
         """Those of them that the log has left behind."""
@@ -41,7 +42,8 @@ class Swept:
         self._evict(member)
 
     def room(self, name: str = "tea", policy: Policy = DISCONNECT, history: int = 1000) -> Room:
-        return Room(name, "e1", 0, history, policy)
+        room = self.rooms[name] = Room(name, "e1", 0, history, 10**9, policy)
+        return room
 
     def join(self, room: Room, count: int = 1, *, room_bytes: int = 10**8, limits: QueueLimits = LIMITS) -> list[Seat]:
         joined = [self.seats.take(room_bytes=room_bytes, limits=limits) for _ in range(count)]

@@ -81,6 +81,7 @@ class Joined:
         self.hub = Hub(
             self.bus,
             history_messages=HISTORY,
+            history_bytes=PLENTY,
             counters=made.counters,
             wake=self.sweeper.wake,
             evict=self._evict,

@@ -11,8 +11,8 @@ from tests.server.seats import prepared, seats
 PLENTY = 10**9
 
 
-def _room(said: int = 0, *, history: int = 100, texts: list[str] | None = None) -> Room:
-    room = Room("tea", "e1", 0, history)
+def _room(said: int = 0, *, history: int = 100, history_bytes: int = PLENTY, texts: list[str] | None = None) -> Room:
+    room = Room("tea", "e1", 0, history, history_bytes)
     for seq, text in enumerate(texts if texts is not None else ["hi"] * said, 1):
         room.append(prepared(seq, text))
     return room
@@ -118,8 +118,27 @@ def test_history_is_the_longest_end_of_the_log_within_both_bounds(
         assert sum(map(len, payloads[-len(chosen) - 1 :])) > budget_bytes
 
 
-@given(st.integers(0, 20), st.integers(0, 8))
-def test_what_is_remembered_is_bounded(said: int, kept: int) -> None:
-    """The newest `history_messages`."""
-    room = _room(said, history=kept)
-    assert [message.seq for message in room.recent] == list(range(max(1, said + 1 - kept), said + 1))
+@given(st.lists(st.integers(0, 60), max_size=20), st.integers(0, 8), st.integers(0, 900))
+def test_what_is_remembered_is_bounded_in_messages_and_bytes(
+    lengths: list[int], history: int, history_bytes: int
+) -> None:
+    """The newest that fit into both bounds: a room full of the largest messages costs no more than others."""
+    everything = _room(texts=["x" * length for length in lengths]).recent
+    room = _room(history=history, history_bytes=history_bytes, texts=["x" * length for length in lengths])
+    sizes = [len(message.payload) for message in everything]
+    kept = max(n for n in range(min(history, len(sizes)) + 1) if sum(sizes[len(sizes) - n :]) <= history_bytes)
+    assert list(room.recent) == list(everything)[len(sizes) - kept :]
+    assert room.recent_bytes == sum(sizes[len(sizes) - kept :])
+
+
+@given(st.lists(st.integers(0, 60), max_size=12), st.integers(-1, 13), st.integers(0, 14), st.integers(0, 900))
+def test_forgetting_what_no_replay_could_hold_changes_no_replay(
+    lengths: list[int], since: int, history: int, budget_bytes: int
+) -> None:
+    """A bound as large as the budget of a replay is as good as none."""
+    texts = ["x" * length for length in lengths]
+    answers = [
+        _room(history_bytes=history_bytes, texts=texts).replay(Position("e1", since), history, budget_bytes)
+        for history_bytes in (PLENTY, budget_bytes)
+    ]
+    assert answers[0] == answers[1]

@@ -61,6 +61,7 @@ class Wired:
         self.hub = Hub(
             self.bus,
             history_messages=config.history_messages,
+            history_bytes=config.queue_bytes // 2,
             counters=self.counters,
             wake=self.sweeper.wake,
             evict=evictor.queue_full,

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from scalechat.wire import closing
 from scalechat.wire.closing import CLOSINGS, LABELS, Closing, label_of, reason_text, retry_after_ms, should_reconnect
 
-
 LONG_OR_SHORT = st.text() | st.text("aé語😀", min_size=60, max_size=150)
 
 
