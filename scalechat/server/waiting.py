@@ -1,9 +1,9 @@
-"""What waits for one slow client: a bounded Trio memory channel, and which of it may still be dropped.
+"""What waits for one slow client, within its limits, and which of it may still be dropped.
 
-Theory of operation: an `_Item` must be sent. A `_Run` is a stretch of one batch whose messages may be dropped until
-the writer takes them: it shares the batch's frames with all members and gets shorter from either end, at no cost in
-the channel. A run of which nothing is left stays there as an empty shell; when there are too many, all are taken out.
-So the order of what is sent is always the order in which it was offered, and queuing a batch costs one step.
+Theory of operation: an `Item` must be sent. A `Run` is a stretch of one batch whose messages may be dropped until the
+writer takes them: it shares the batch's frames with all members and gets shorter from either end, at no cost in the
+channel (``line.py``), so queuing a batch costs one step and dropping a message another. What is sent is always in the
+order in which it was offered.
 
 Nothing here waits: the outbox's writer takes, everybody else adds and drops.
 """
@@ -11,12 +11,12 @@ Nothing here waits: the outbox's writer takes, everybody else adds and drops.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import trio
 
+from scalechat.server.line import Item, Line, Run
 from scalechat.server.slow_consumer import Arrival, Policy, Spare, Verdict
 
 if TYPE_CHECKING:
@@ -34,28 +34,12 @@ class Taken(NamedTuple):
     frames: int
 
 
-class _Item(msgspec.Struct, frozen=True, gc=False):
-    data: bytes
-    frames: int
-    queued_at_s: float
-    begun: bool
-    """The rest of what is partly on the wire: it must follow."""
-
-
-class _Run(msgspec.Struct, eq=False):
-    lane: _Lane
-    batch: Sequence[bytes]
-    first: int
-    stop: int
-    queued_at_s: float
-
-
-class _Lane(msgspec.Struct, eq=False):
+class Lane(msgspec.Struct, eq=False):
     """What waits of one room and may be dropped: never an empty run, and oldest first."""
 
     room: str
     policy: Policy
-    runs: deque[_Run]
+    runs: deque[Run]
     frames: int = 0
 
 
@@ -67,9 +51,7 @@ class Waiting:
         "_head",
         "_lanes",
         "_limits",
-        "_receive",
-        "_send",
-        "_shells",
+        "_line",
         "bytes",
         "frames",
         "oldest_at_s",
@@ -77,14 +59,12 @@ class Waiting:
     )
 
     def __init__(self, limits: QueueLimits, backlog: Backlog) -> None:
-        # Whatever is in the channel holds at least one frame, or is one of so many shells at most: this buffer is never
-        # the first to be full. One more for the rest of a frame that has begun, one for the last frame.
-        self._send, self._receive = trio.open_memory_channel[_Item | _Run](2 * limits.frames + 3)
+        # An entry holds at least one frame; one more for the rest of a frame that has begun, one for the last frame.
+        self._line = Line(limits.frames + 2)
         self._limits = limits
         self._backlog = backlog
-        self._lanes: dict[str, _Lane] = {}
-        self._head: _Run | None = None  # Out of the channel, and not yet sent in full.
-        self._shells = 0
+        self._lanes: dict[str, Lane] = {}
+        self._head: Run | None = None  # Out of the channel, and not yet sent in full.
         self.frames = 0
         self.bytes = 0
         """Both with what the writer has taken and not yet sent."""
@@ -99,7 +79,7 @@ class Waiting:
 
     def append(self, data: bytes, frames: int, *, begun: bool = False) -> None:
         """Queue what must be sent, whatever the limits say."""
-        self._send.send_nowait(_Item(data, frames, trio.current_time(), begun))
+        self._line.put(Item(data, frames, trio.current_time(), begun))
         self._account(frames, len(data))
 
     def make_room(self, frames: int, size: int) -> bool:
@@ -154,14 +134,14 @@ class Waiting:
     def _extend(self, spare: Spare, first: int, stop: int, size: int) -> None:
         lane = self._lanes.get(spare.room)
         if lane is None:
-            lane = self._lanes[spare.room] = _Lane(spare.room, spare.policy, deque())
+            lane = self._lanes[spare.room] = Lane(spare.room, spare.policy, deque())
         frames = spare.frames
         if stop - first < len(frames):  # A part must not keep the whole batch in memory.
             frames, first, stop = frames[first:stop], 0, stop - first
-        run = _Run(lane, frames, first, stop, trio.current_time())
+        run = Run(spare.room, frames, first, stop, trio.current_time())
         lane.runs.append(run)
         lane.frames += stop - first
-        self._send.send_nowait(run)
+        self._line.put(run)
         self._account(stop - first, size)
 
     # --- dropping ---------------------------------------------------------------------------------------------------
@@ -177,27 +157,25 @@ class Waiting:
         for lane in list(self._lanes.values()):
             while lane.frames:
                 self._shorten(lane, lane.runs[0])
-        for _ in range(self._receive.statistics().current_buffer_used):
-            item = self._receive.receive_nowait()
-            if isinstance(item, _Item):
-                if item.begun:  # Its writer has not run yet.
-                    self._send.send_nowait(item)
+        for entry in self._line.empty():
+            if isinstance(entry, Item):
+                if entry.begun:  # Its writer has not run yet.
+                    self._line.put(entry)
                 else:
-                    self._account(-item.frames, -len(item.data))
-        self._shells = 0
+                    self._account(-entry.frames, -len(entry.data))
 
-    def _give(self, lane: _Lane) -> None:
+    def _give(self, lane: Lane) -> None:
         if lane.policy.gives == "newest":
             self._backlog.drops[lane.policy.name] += 1
             self._shorten(lane, lane.runs[-1], newest=True)
         else:
             self._drop_oldest(lane)
 
-    def _drop_oldest(self, lane: _Lane) -> None:
+    def _drop_oldest(self, lane: Lane) -> None:
         self._backlog.drops[lane.policy.name] += 1
         self._shorten(lane, lane.runs[0])
 
-    def _shorten(self, lane: _Lane, run: _Run, *, newest: bool = False) -> None:
+    def _shorten(self, lane: Lane, run: Run, *, newest: bool = False) -> None:
         if newest:
             run.stop -= 1
             size = len(run.batch[run.stop])
@@ -207,11 +185,9 @@ class Waiting:
         self._account(-1, -size)
         self._note_gone(lane, run, 1)
         if run.first == run.stop and run is not self._head:
-            self._shells += 1
-            if self._shells > self._limits.frames:
-                self._take_out_shells()
+            self._line.note_empty(run)
 
-    def _note_gone(self, lane: _Lane, run: _Run, frames: int) -> None:
+    def _note_gone(self, lane: Lane, run: Run, frames: int) -> None:
         """`frames` of `run` cannot be dropped any more: they are dropped already, or the writer has them."""
         lane.frames -= frames
         if run.first == run.stop:
@@ -223,13 +199,6 @@ class Waiting:
             if not lane.frames:
                 del self._lanes[lane.room]
 
-    def _take_out_shells(self) -> None:
-        for _ in range(self._receive.statistics().current_buffer_used):
-            item = self._receive.receive_nowait()
-            if isinstance(item, _Item) or item.first < item.stop:
-                self._send.send_nowait(item)
-        self._shells = 0
-
     # --- taking -----------------------------------------------------------------------------------------------------
 
     def take(self) -> Taken | None:
@@ -238,19 +207,16 @@ class Waiting:
             if self._head is not None and self._head.first < self._head.stop:
                 return self._take_from(self._head)
             self._head = None
-            try:
-                item = self._receive.receive_nowait()
-            except trio.WouldBlock:
-                return None
-            if isinstance(item, _Item):
-                self.oldest_at_s = self.under_way_s = item.queued_at_s
-                return Taken(item.data, item.frames)
-            if item.first < item.stop:
-                self._head = item
-            else:
-                self._shells -= 1
+            match self._line.get():
+                case Item() as item:
+                    self.oldest_at_s = self.under_way_s = item.queued_at_s
+                    return Taken(item.data, item.frames)
+                case Run() as run:
+                    self._head = run
+                case None:
+                    return None
 
-    def _take_from(self, run: _Run) -> Taken:
+    def _take_from(self, run: Run) -> Taken:
         first = run.first
         size = 0
         while run.first < run.stop and (size == 0 or size + len(run.batch[run.first]) <= COMMIT_BYTES):
@@ -259,7 +225,7 @@ class Waiting:
         data = b"".join(run.batch[first : run.first])
         # What may be dropped does not grow too old while it waits: it has as long again to be taken by the socket.
         self.oldest_at_s, self.under_way_s = run.queued_at_s, trio.current_time()
-        self._note_gone(run.lane, run, run.first - first)
+        self._note_gone(self._lanes[run.room], run, run.first - first)
         return Taken(data, run.first - first)
 
     def sent(self, taken: Taken) -> None:
