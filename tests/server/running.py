@@ -64,7 +64,9 @@ class Running:
             lines |= {"content-type": "application/json", "content-length": str(len(payload))}
         if key:
             lines["authorization"] = f"Bearer {self.api_key}"
-        head = "\r\n".join([f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in (lines | dict(headers)).items()), "", ""])
+        head = "\r\n".join(
+            [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in (lines | dict(headers)).items()), "", ""]
+        )
         async with rough_peer(self.port) as peer:
             await peer.send(head.encode("latin-1"), payload)
             return Answer(*await peer.answer())
