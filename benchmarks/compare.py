@@ -29,8 +29,11 @@ BUILD = Path(__file__).parent / ".build"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write the record and its tables; 0 when every run succeeded, 1 when some failed, 2 bad usage."""
     options = _parser().parse_args(arguments)
+    partial = bool(options.quick or options.only or options.scenario)
     signal.signal(signal.SIGTERM, end_politely)
     try:
+        if options.docs and partial:
+            raise LookupError("--docs wants all of it: leave away --quick, --only and --scenario")
         comparison = results.read(options.render) if options.render else _compare(options)
     except (LookupError, OSError, MeterFailed) as error:
         print(f"compare: {error}", file=sys.stderr)
@@ -38,7 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tables = report(comparison)
     print(tables)
     if not options.render:
-        partial = options.quick or options.only or options.scenario
         path: Path = options.out / ("partial.json" if partial else "comparison.json")
         results.write(comparison, path)
         path.with_suffix(".md").write_text(tables)
