@@ -15,7 +15,6 @@ from ..patience import wait_until_async
 from ..rough import TEXT, RoughPeer, rough_peer, said
 from .scrape import Prober, prober
 
-OTHERS = 99
 TEXT_BYTES = 30_000
 QUEUE_BYTES = 128 * 1024
 CLIENT = """
@@ -62,9 +61,9 @@ def _stopped_process(port: int, handshake: str) -> Iterator[None]:
 
 
 async def _crowd(
-    port: int, enough: Callable[[Prober], Awaitable[bool]], *, say: int, by_process: bool
+    port: int, enough: Callable[[Prober], Awaitable[bool]], *, say: int, others: int, by_process: bool
 ) -> dict[str, float]:
-    """A hundred clients, one of which does not read; one publishes `say` messages or until `enough`."""
+    """One client that does not read and `others` that do; one publishes `say` messages or until `enough`."""
     handshake = "GET /ws?clientId=stopped HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     handshake += "Sec-WebSocket-Key: c2l4dGVlbiBieXRlcyBvaw==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
@@ -76,7 +75,7 @@ async def _crowd(
             unread = await stack.enter_async_context(rough_peer(port, small_window=True))
             await unread.enter("/ws?clientId=stopped")
         readers = []
-        for number in range(OTHERS):
+        for number in range(others):
             reader = Reader(await stack.enter_async_context(rough_peer(port)))
             await reader.peer.enter(f"/ws?clientId=c{number}")
             readers.append(reader)
@@ -89,7 +88,7 @@ async def _crowd(
             async def heard(published: int = published) -> bool:
                 return all(reader.seq == published for reader in readers)
 
-            await wait_until_async(heard, "all ninety-nine have everything so far")
+            await wait_until_async(heard, "all others have everything so far")
         await wait_until_async(lambda: enough(probe), "the one that does not read is evicted")
         last = published + 1
         await readers[0].peer.send(said(clientId="c0", Message="afterwards"))
@@ -97,11 +96,11 @@ async def _crowd(
         async def heard_last() -> bool:
             return all(reader.seq == last for reader in readers)
 
-        await wait_until_async(heard_last, "all ninety-nine have everything")
+        await wait_until_async(heard_last, "all others have everything")
 
         async def forgotten() -> bool:
             values = await probe.values()
-            return values["scalechat_members"] == OTHERS and values["scalechat_queue_bytes"] == 0
+            return values["scalechat_members"] == others and values["scalechat_queue_bytes"] == 0
 
         await wait_until_async(forgotten, "nothing of the evicted one is left")
         after = await probe.counts()
@@ -109,9 +108,12 @@ async def _crowd(
     return {name: after[name] - before[name] for name in after if after[name] != before[name]}
 
 
-@pytest.mark.parametrize("limit, by_process", [("bytes", True), ("frames", False), ("age", False), ("silence", True)])
+@pytest.mark.parametrize(
+    "limit, by_process, others",
+    [("bytes", True, 99), ("frames", False, 9), ("age", False, 9), ("silence", True, 9)],
+)
 async def test_a_client_that_stopped_is_evicted_and_the_others_hear_everything(
-    serve_process: ServeProcess, limit: str, by_process: bool
+    serve_process: ServeProcess, limit: str, by_process: bool, others: int
 ) -> None:
     """By each of the four limits; nobody else is evicted, and every other hears every message once and in order."""
     wide = {"--queue-bytes": "100000000", "--queue-frames": "100000", "--queue-age": "60", "--heartbeat": "30"}
@@ -128,6 +130,6 @@ async def test_a_client_that_stopped_is_evicted_and_the_others_hear_everything(
         return (await probe.counts())[f"evictions:{reason}"] == 1
 
     say = 10 if limit == "silence" else 5000
-    changed = await _crowd(server.port, evicted, say=say, by_process=by_process)
+    changed = await _crowd(server.port, evicted, say=say, others=others, by_process=by_process)
     assert {name: by for name, by in changed.items() if name.startswith("evictions")} == {f"evictions:{reason}": 1}
     assert [line for line in server.log() if line.get("level") not in ("info", "debug")] == []
