@@ -78,11 +78,12 @@ def end_politely(_signal: int, _frame: FrameType | None) -> NoReturn:
 def _compare(options: argparse.Namespace) -> Comparison:
     """Raises LookupError for an unknown name, `MeterFailed` without a meter."""
     began, clock = datetime.now(UTC), time.monotonic()
+    wanted, chosen = _wanted(options.only), scenarios.chosen(options.scenario)  # A wrong name before any work.
     limit = raise_file_limit()
     here, commit, cores = machine.look(limit), machine.commit(), choose_cores()
     bench = Bench(build(BUILD), BUILD, cores)
-    servers_here, server_records = _prepare(_wanted(options.only))
-    scenarios_here, scenario_records = _fit(scenarios.chosen(options.scenario), limit, quick=options.quick)
+    servers_here, server_records = _prepare(wanted)
+    scenarios_here, scenario_records = _fit(chosen, limit, quick=options.quick)
     planned = list(jobs(scenarios_here, servers_here, options.rounds))
     cells = measure_all(planned, bench, budget_s=options.budget - (time.monotonic() - clock))
     return Comparison(
