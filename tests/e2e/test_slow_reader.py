@@ -117,7 +117,7 @@ async def test_a_client_that_stopped_is_evicted_and_the_others_hear_everything(
         "bytes": {"--queue-bytes": str(QUEUE_BYTES)},
         "frames": {"--queue-frames": "8"},
         "age": {"--queue-age": "0.3"},
-        "silence": {"--heartbeat": "0.5"},
+        "silence": {"--heartbeat": "1"},
     }
     server = serve_process("--message-rate", "0", *(word for pair in (wide | tight[limit]).items() for word in pair))
     reason = {"bytes": "queue_full", "frames": "queue_full", "age": "queue_age", "silence": "heartbeat"}[limit]
