@@ -29,8 +29,11 @@ BUILD = Path(__file__).parent / ".build"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write the record and its tables; 0 when every run succeeded, 1 when some failed, 2 bad usage."""
     options = _parser().parse_args(arguments)
+    partial = bool(options.quick or options.only or options.scenario)
     signal.signal(signal.SIGTERM, end_politely)
     try:
+        if options.docs and partial:
+            raise LookupError("--docs wants all of it: leave away --quick, --only and --scenario")
         comparison = results.read(options.render) if options.render else _compare(options)
     except (LookupError, OSError, MeterFailed) as error:
         print(f"compare: {error}", file=sys.stderr)
@@ -38,7 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tables = report(comparison)
     print(tables)
     if not options.render:
-        partial = options.quick or options.only or options.scenario
         path: Path = options.out / ("partial.json" if partial else "comparison.json")
         results.write(comparison, path)
         path.with_suffix(".md").write_text(tables)
@@ -76,11 +78,12 @@ def end_politely(_signal: int, _frame: FrameType | None) -> NoReturn:
 def _compare(options: argparse.Namespace) -> Comparison:
     """Raises LookupError for an unknown name, `MeterFailed` without a meter."""
     began, clock = datetime.now(UTC), time.monotonic()
+    wanted, chosen = _wanted(options.only), scenarios.chosen(options.scenario)  # A wrong name before any work.
     limit = raise_file_limit()
     here, commit, cores = machine.look(limit), machine.commit(), choose_cores()
     bench = Bench(build(BUILD), BUILD, cores)
-    servers_here, server_records = _prepare(_wanted(options.only))
-    scenarios_here, scenario_records = _fit(scenarios.chosen(options.scenario), limit, quick=options.quick)
+    servers_here, server_records = _prepare(wanted)
+    scenarios_here, scenario_records = _fit(chosen, limit, quick=options.quick)
     planned = list(jobs(scenarios_here, servers_here, options.rounds))
     cells = measure_all(planned, bench, budget_s=options.budget - (time.monotonic() - clock))
     return Comparison(

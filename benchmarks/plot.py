@@ -14,6 +14,8 @@ from benchmarks.tables import number
 
 # Okabe and Ito's palette, made for every kind of colour vision; shape and position say the same.
 OURS_COLOUR, OTHERS_COLOUR = "#0072B2", "#7F7F7F"
+LEAST = 0.05
+"""Thousand a second; below that a server has stopped, and a logarithmic axis has no place for it."""
 PANELS = ("fan-out", "many-publishers")
 TITLES = {"fan-out": "4 publishers × 4 in flight", "many-publishers": "200 publishers × 1 in flight"}
 
@@ -29,8 +31,8 @@ def write_plot(record: Comparison, path: Path) -> None:
             _panel(axes, record, scenario, names)
         figure.suptitle(finding(record), x=0.01, ha="left", fontsize=12, fontweight="bold")
         figure.supxlabel(
-            "thousand deliveries per second from one core, logarithmic; 1 room × 1,000 members, 128-byte messages; "
-            "median and range of the rounds; ×: clients or messages lost",
+            "thousand deliveries per second from one core (logarithmic); 1 room × 1,000 members, 128-byte messages\n"
+            "median and range of the rounds; ×: clients cut or messages not delivered; ◆: Scale-Chat",
             fontsize=8,
         )
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,8 +45,8 @@ def finding(record: Comparison) -> str:
     for peer, called in (("gorilla", "the Go hub"), ("websockets", "websockets on asyncio")):
         ours, theirs = record.of(PANELS[0], OURS), record.of(PANELS[0], peer)
         if ours and theirs and theirs.value:
-            parts.append(f"{ours.value / theirs.value:.1f} times what {called}")
-    return f"One core of Scale-Chat delivers {' and '.join(parts)} does" if parts else "Deliveries from one core"
+            parts.append(f"{ours.value / theirs.value:.1f} × {called}")
+    return f"One core of Scale-Chat delivers {', '.join(parts)}" if parts else "Deliveries from one core"
 
 
 def _order(record: Comparison) -> list[str]:
@@ -58,7 +60,10 @@ def _order(record: Comparison) -> list[str]:
 def _panel(axes: Axes, record: Comparison, scenario: str, names: list[str]) -> None:
     for row, name in enumerate(names):
         summary = record.of(scenario, name)
-        if summary is None or summary.value <= 0:
+        if summary is None:
+            continue
+        if summary.value < LEAST:
+            axes.annotate("none", (0.01, row), xycoords=("axes fraction", "data"), fontsize=8, color=OTHERS_COLOUR)
             continue
         ours = name.startswith(OURS)
         colour = OURS_COLOUR if ours else OTHERS_COLOUR

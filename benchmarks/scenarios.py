@@ -67,7 +67,8 @@ class Scenario:
         for number in ("publishers", "rooms"):
             if int(options.get(number, 0)) > 4:
                 options[number] = int(options[number]) // 5
-        return replace(self, clients=self.clients // 5, options=options)
+        fewer = self.clients // 5
+        return replace(self, clients=fewer, options=options, title=f"{self.title} (quick: {fewer:,} clients)")
 
 
 def cpu_us_per_delivery(reading: Reading) -> float:

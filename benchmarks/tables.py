@@ -184,7 +184,7 @@ def report(record: Comparison) -> str:
     parts = ["# Scale-Chat beside other broadcast servers", machine_block(record)]
     if any(s.name in OVERVIEW for s in record.scenarios):
         parts.append(overview_block(record))
-    if any(bar.verdict != "not measured" for bar in judge(record)):
+    if not record.quick and any(bar.verdict != "not measured" for bar in judge(record)):
         parts += ["## What had to be reached", bars_block(record)]
     for name in OVERVIEW:
         if any(s.name == name for s in record.scenarios):

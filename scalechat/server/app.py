@@ -23,7 +23,7 @@ from scalechat.config import OperationalError, ServeConfig
 from scalechat.server.listener import bind
 from scalechat.server.log import configure_logging
 from scalechat.server.node import Node
-from scalechat.server.vitals import observed_collections, raise_file_limit
+from scalechat.server.vitals import collector_for_many_connections, observed_collections, raise_file_limit
 
 log = structlog.get_logger("scalechat.server")
 
@@ -69,6 +69,7 @@ async def serve(config: ServeConfig, *, task_status: trio.TaskStatus[Bound] = tr
     bound = Bound(config.host, sockets[0].getsockname()[1])
     with (
         observed_collections(node.observe_collection),
+        collector_for_many_connections(),
         trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
     ):
         async with trio.open_nursery() as services:

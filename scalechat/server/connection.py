@@ -94,7 +94,8 @@ class WebSocketService:
         try:
             await connection.run()
         finally:
-            self.counters.closes[label_of(connection.code)] += 1
+            if connection.code is not None:
+                self.counters.closes[label_of(connection.code)] += 1
 
     def refuse(self, reason: str) -> None:
         self.counters.refusals[reason] += 1
@@ -108,7 +109,8 @@ class _Connection:
         self._arrival = arrival
         self._conversation: Conversation | None = None
         self._talk = trio.CancelScope()
-        self.code = closing.LOST.code
+        self.code: int | None = closing.LOST.code
+        """How it ended; None when it never was a WebSocket."""
         self._outbox = Outbox(
             arrival.stream,
             spawn=arrival.spawn,
@@ -162,6 +164,7 @@ class _Connection:
         self._outbox.offer(accept_response(upgrade, SUBPROTOCOL if dialect is Dialect.V1 else None))
 
     def _refuse(self, refuse: Refuse) -> None:
+        self.code = None
         self._service.refuse(refuse.reason)
         self._outbox.finish(refuse_response(refuse.status, refuse.detail, _CHALLENGES.get(refuse.status, ())))
 

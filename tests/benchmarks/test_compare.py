@@ -49,7 +49,9 @@ def test_families_of_scenarios_have_one_name() -> None:
         chosen(["nothing"])
 
 
-@pytest.mark.parametrize("flags", [["--only", "nobody"], ["--scenario", "nothing"], ["--render", "/nowhere.json"]])
+@pytest.mark.parametrize(
+    "flags", [["--only", "nobody"], ["--scenario", "nothing"], ["--render", "/nowhere.json"], ["--docs", "--quick"]]
+)
 def test_unknown_names_are_bad_usage(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2 and one line, before anything is measured."""
     assert main(flags) == 2

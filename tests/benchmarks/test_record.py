@@ -190,7 +190,7 @@ def test_the_plot_says_what_it_shows(tmp_path: Path) -> None:
     record = record_of(
         cell("fan-out", "scalechat", 2_000.0), cell("fan-out", "gorilla", 400.0), cell("fan-out", "nats", 900.0, lost=1)
     )
-    assert finding(record) == "One core of Scale-Chat delivers 5.0 times what the Go hub does"
+    assert finding(record) == "One core of Scale-Chat delivers 5.0 \N{MULTIPLICATION SIGN} the Go hub"
     for name in ("a.svg", "b.svg"):
         write_plot(record, tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()

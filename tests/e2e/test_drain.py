@@ -1,6 +1,5 @@
 """SIGTERM and Ctrl-C on a real server under load: nothing acknowledged is lost, everybody is told when to come back."""
 
-import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,8 +9,9 @@ import pytest
 import trio
 
 from ..conftest import ServeProcess, ServerProcess
-from ..patience import wait_until
+from ..patience import wait_until, wait_until_async
 from ..rough import CLOSE, TEXT, Closed, RoughPeer, rough_peer, said
+from .scrape import prober
 
 MEMBERS = 40
 PUBLISHERS = 4
@@ -145,7 +145,7 @@ async def test_a_second_signal_stops_at_once(
             b"POST /api/rooms/tea/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\n"
             b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
         )
-        await wait_until(lambda: _open_sockets(server) >= 2, "both are connected")
+        await _have_asked(server, 1)
         server.process.send_signal(first)
         await wait_until(lambda: member.closed is not None, "the drain has begun")
         assert server.process.poll() is None
@@ -153,10 +153,14 @@ async def test_a_second_signal_stops_at_once(
         await _ends_well(server)
 
 
-def _open_sockets(server: ServerProcess) -> int:
-    with open(f"/proc/{server.pid}/net/tcp") as table:
-        port = f":{server.port:04X}"
-        return sum(bool(re.search(rf"^\s*\d+: \w+{port} \w+:\w+ 01 ", line)) for line in table)
+async def _have_asked(server: ServerProcess, count: int) -> None:
+    """Wait until the server has seen so many HTTP requests begin."""
+    async with prober(server.port) as probe:
+
+        async def seen() -> bool:
+            return (await probe.counts())["accepts:http"] > count  # The probe's is one of them.
+
+        await wait_until_async(seen, f"{count} requests have begun")
 
 
 async def test_a_message_posted_during_the_drain_is_refused_and_not_lost(serve_process: ServeProcess) -> None:
@@ -169,8 +173,7 @@ async def test_a_message_posted_during_the_drain_is_refused_and_not_lost(serve_p
             b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
         )
         await late.send(body[:5])
-        await wait_until(lambda: _open_sockets(server) >= 3, "all are connected")
-        await trio.sleep(0.05)
+        await _have_asked(server, 1)
         server.process.send_signal(signal.SIGTERM)
         await wait_until(lambda: all(member.closed is not None for member in every), "the drain has begun")
         await late.send(body[5:])
@@ -183,7 +186,7 @@ async def test_nobody_new_comes_in_during_the_drain(serve_process: ServeProcess)
     server = serve_process("--drain", "3000")
     async with rough_peer(server.port) as busy:
         await busy.send(b"POST /api/rooms HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1")
-        await wait_until(lambda: _open_sockets(server) >= 1, "it is connected")
+        await _have_asked(server, 1)
         server.process.send_signal(signal.SIGTERM)
         await wait_until(lambda: any(line.get("event") == "draining" for line in server.log()), "it drains")
         with pytest.raises(OSError, match="refused"):

@@ -75,6 +75,7 @@ async def test_a_refused_handshake_is_answered_with_a_status_counted_and_over(
         assert await peer.knock(target, headers) == status
         assert await peer.at_eof()
         assert {name for name, count in node.counters.refusals.items() if count} == {reason}
+        assert sum(node.counters.closes.values()) == 0, "what never opened does not close"
         await peer.aclose()
         await wait_all_tasks_blocked()
         node.assert_nobody_left()
