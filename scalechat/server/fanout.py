@@ -12,6 +12,7 @@ The three strategies exist side by side because showing the difference is part o
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -46,46 +47,42 @@ class Strategy(Protocol):
         """Give `member` the messages of the batch with positions above `after_seq`."""
 
 
-class PerClient:
+class _OneByOne(ABC):
+    """One write per message and recipient; stops at the first that is not taken."""
+
+    batch_frames = 1
+
+    def __init__(self) -> None:
+        self._batch: Sequence[Prepared] = ()
+        self._spare: Spare | None = None
+
+    def begin(self, batch: Sequence[Prepared], spare: Spare | None) -> None:
+        self._batch = batch
+        self._spare = spare
+
+    def serve(self, member: Member, after_seq: int) -> Outcome:
+        outcome = Outcome.SENT
+        for prepared in self._batch:
+            if prepared.seq > after_seq and outcome in (Outcome.SENT, Outcome.QUEUED):
+                outcome = self._offer(member, prepared)
+        return outcome
+
+    @abstractmethod
+    def _offer(self, member: Member, prepared: Prepared) -> Outcome: ...
+
+
+class PerClient(_OneByOne):
     """The plain way: for every recipient encode the JSON, build the frame, wake its writer. Kept to be measured."""
 
-    batch_frames = 1
-
-    def __init__(self) -> None:
-        self._batch: Sequence[Prepared] = ()
-        self._spare: Spare | None = None
-
-    def begin(self, batch: Sequence[Prepared], spare: Spare | None) -> None:
-        self._batch = batch
-        self._spare = spare
-
-    def serve(self, member: Member, after_seq: int) -> Outcome:
-        outcome = Outcome.SENT
-        for prepared in self._batch:
-            if prepared.seq > after_seq and outcome in (Outcome.SENT, Outcome.QUEUED):
-                outcome = member.outbox.offer(text_frame(encode(prepared.publication)), 1, self._spare, direct=False)
-        return outcome
+    def _offer(self, member: Member, prepared: Prepared) -> Outcome:
+        return member.outbox.offer(text_frame(encode(prepared.publication)), 1, self._spare, direct=False)
 
 
-class EncodeOnce:
-    """One frame shared by all, one write per message and recipient."""
+class EncodeOnce(_OneByOne):
+    """One frame shared by all."""
 
-    batch_frames = 1
-
-    def __init__(self) -> None:
-        self._batch: Sequence[Prepared] = ()
-        self._spare: Spare | None = None
-
-    def begin(self, batch: Sequence[Prepared], spare: Spare | None) -> None:
-        self._batch = batch
-        self._spare = spare
-
-    def serve(self, member: Member, after_seq: int) -> Outcome:
-        outcome = Outcome.SENT
-        for prepared in self._batch:
-            if prepared.seq > after_seq and outcome in (Outcome.SENT, Outcome.QUEUED):
-                outcome = member.outbox.offer(prepared.frame, 1, self._spare)
-        return outcome
+    def _offer(self, member: Member, prepared: Prepared) -> Outcome:
+        return member.outbox.offer(prepared.frame, 1, self._spare)
 
 
 class Coalesced:
