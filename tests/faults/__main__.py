@@ -1,4 +1,4 @@
-"""``python -m tests.faults [--long] [--only WORD] [--seed N]``: play the faults, print the table; exit 1 if any failed."""
+"""``python -m tests.faults [--long] [--only WORD] [--seed N]``: play faults, print their table; exit 1 if one fails."""
 
 from __future__ import annotations
 

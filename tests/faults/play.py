@@ -31,7 +31,8 @@ class Row:
         verdict = "pass" if self.passed else "FAIL"
         return (
             f"| {self.fault.name} | {self.rounds} | {a.sent} | {a.acked} | {self.refused} | {a.heard} "
-            f"| {a.lost} | {a.told} | {a.duplicated} | {a.reordered} | {a.phantom} | {a.holes} | {longest:.2f} | {verdict} |"
+            f"| {a.lost} | {a.told} | {a.duplicated} | {a.reordered} | {a.phantom} | {a.holes} "
+            f"| {longest:.2f} | {verdict} |"
         )
 
 
