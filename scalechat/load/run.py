@@ -29,6 +29,7 @@ from scalechat.load.pacing import NowNs, sleep_until
 from scalechat.load.plan import SECOND_NS, Schedule
 from scalechat.load.publishing import Publishing
 from scalechat.load.results import RunWriter
+from scalechat.load.room_stream import RoomStream
 from scalechat.load.surroundings import Surroundings
 from scalechat.load.timeline import PhaseNumber
 from scalechat.load.verdict import Facts
@@ -71,6 +72,7 @@ class Run:
             names=todo.names,
             recorder=self._recorder,
             reader=SharedReader(Decoder(todo.dialect, todo.names, self._recorder).batch),
+            streams=[RoomStream(todo.plan.rooms) for _ in range(todo.plan.rooms)],
             errors=self._instruments.errors,
             poller=self._instruments.poller,
             clock=clock,

@@ -152,6 +152,7 @@ class VirtualClient:
             nursery=nursery,
             reader=world.reader,
             on_batch=self._inbox.take,
+            follower=self._inbox,
             on_end=self._on_end,
             sock=link.sock,
             fed=link.sock is not None,
@@ -213,6 +214,7 @@ class VirtualClient:
         ledger = self._inbox.ledger
         if self.is_open and ledger is not None:
             self.closed_ns = self._world.clock()
+            self._inbox.close()
             self._world.recorder.leave(self.number, ledger)
             if self.closed_by is None:
                 self._world.recorder.counters.disconnects += 1
