@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
+import msgspec
 from cyclopts import Group, Parameter
 
+from scalechat.tables import Template
 from scalechat.values import (
     BUS,
     NO_TWIN,
@@ -28,6 +30,7 @@ from scalechat.values import (
     named,
     redact_url,
     room_rules,
+    table,
     unset,
 )
 
@@ -60,7 +63,7 @@ SlowConsumer = Literal["disconnect", "drop_oldest", "drop_newest", "latest", "pa
 LogFormat = Literal["auto", "json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Arrivals = Literal["fixed", "jittered", "poisson"]
-Target = Literal["scalechat", "plain"]
+Target = Literal["scalechat", "plain", "template"]
 Vary = Literal["clients", "rate", "rooms"]
 
 _DEFAULT_URL = "ws://localhost:8080/ws"
@@ -230,8 +233,12 @@ class LoadConfig:
     target: Annotated[
         Target,
         _TARGET,
-        about("Dialect: 'scalechat' has acknowledgements; 'plain' is the two-key JSON that any server can speak."),
+        about(
+            "Dialect: 'scalechat' has acknowledgements; 'plain' is the two-key JSON that any server can speak; "
+            "'template' is what the scenario's [template] table describes."
+        ),
     ] = "scalechat"
+    template: Annotated[Template | None, _TARGET, table(Template)] = None
     token: Annotated[str | None, _TARGET, NOT_BLANK, unset("none"), about("JWT to connect with.")] = field(
         default=None, repr=False
     )
@@ -327,6 +334,8 @@ class LoadConfig:
 
     def __post_init__(self) -> None:
         """Refuse combinations that no plan can be made for."""
+        if (self.target == "template") != (self.template is not None):
+            raise UsageError("--target template and the scenario's [template] table go together: give both or neither")
         if self.publishers is not None and self.publishers > self.clients:
             raise UsageError(
                 f"{self.publishers} publishers are more than {self.clients} clients: "
@@ -349,8 +358,8 @@ class CapacityConfig(LoadConfig):
         Vary,
         _SEARCH,
         about(
-            "What is raised: 'clients' in the same rooms, the 'rate' of messages/s of all publishers together, or 'rooms' "
-            "of the same size. The search starts from what --clients, --msg-frequency and --rooms say."
+            "What is raised: 'clients' in the same rooms, the 'rate' of messages/s of all publishers together, or "
+            "'rooms' of the same size. The search starts from what --clients, --msg-frequency and --rooms say."
         ),
     ] = "clients"
     max_value: Annotated[
@@ -493,6 +502,8 @@ def _public(value: object, *, secret: bool) -> PlainValue:
         return "***"
     if isinstance(value, bool | int | float):
         return value
+    if isinstance(value, msgspec.Struct):
+        return msgspec.json.encode(value).decode()
     if isinstance(value, tuple):
         return [str(item) for item in value]
     return redact_url(str(value))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import msgspec
 from cyclopts import Parameter, Token
 
 
@@ -123,6 +124,34 @@ def _workers(_type: object, value: int) -> None:
         raise ValueError("is not in this release: one process serves, so it must be 1")
     if value < 1:
         raise ValueError("must be 1")
+
+
+class _FromTable:
+    """Reads the value of a `table` setting out of its one token, which is JSON."""
+
+    def __init__(self, shape: object) -> None:
+        self._decoder = msgspec.json.Decoder(shape)
+
+    def __call__(self, _type: object, tokens: Sequence[Token]) -> object:
+        if tokens[0].source == "cli":
+            raise ValueError("is a table of a file and has no flag")
+        try:
+            return self._decoder.decode(tokens[0].value)
+        except msgspec.ValidationError as error:
+            # A field is named as msgspec names it: `$.delivery` is [table.delivery] in the file.
+            raise ValueError(f"cannot be used: {str(error)[:1].lower()}{str(error)[1:]}") from None
+        except msgspec.DecodeError:
+            raise ValueError("must be a table") from None
+
+
+def table(shape: object) -> Parameter:
+    """A setting that is a table of the TOML file (or several of one name), and only there; `shape` is its type."""
+    return Parameter(converter=_FromTable(shape), accepts_keys=False, n_tokens=1, show=False, show_env_var=False)
+
+
+def is_table(parameter: Parameter) -> bool:
+    """Whether it was made by `table`."""
+    return isinstance(parameter.converter, _FromTable)
 
 
 def _token_secret(_type: object, value: str | None) -> None:

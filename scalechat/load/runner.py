@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import trio
@@ -24,7 +24,7 @@ from scalechat.load.scrape import MetricsPage
 from scalechat.load.slo import parse_slo
 from scalechat.load.verdict import EXIT_INTERRUPTED
 
-__all__ = ["Interruption", "RunOutcome", "run_load"]
+__all__ = ["Interruption", "RunOutcome", "greeter", "run_load"]
 
 
 async def run_load(
@@ -61,6 +61,17 @@ async def run_load(
             if isinstance(error, ScaleChatError):
                 raise error from None
         raise
+
+
+async def greeter(config: LoadConfig) -> Callable[[], Awaitable[None]]:
+    """Something that connects to the target once and leaves again; raises `OperationalError` where it cannot."""
+    dialect, names = dialect_of(config), Names.of(config, secrets.randbits(32))
+    connector = await TcpConnector.resolve(config.server_url)
+
+    async def hello() -> None:
+        await greet(connector, dialect, names, config)
+
+    return hello
 
 
 async def _assign(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Mapping
 
@@ -14,9 +13,9 @@ from rich.text import Text
 from scalechat.config import CapacityConfig
 from scalechat.load.capacity.calm import Calm
 from scalechat.load.capacity.searching import Searching, SearchOutcome
-from scalechat.load.command import obey_signals
+from scalechat.load.command import interruptible
 from scalechat.load.progress import shown
-from scalechat.load.runner import Interruption, greeter, run_load
+from scalechat.load.runner import greeter, run_load
 
 
 def capacity(config: CapacityConfig, sources: Mapping[str, str]) -> int:
@@ -25,10 +24,7 @@ def capacity(config: CapacityConfig, sources: Mapping[str, str]) -> int:
 
 
 async def _search_and_tell(config: CapacityConfig, sources: Mapping[str, str]) -> SearchOutcome:
-    logging.getLogger("trio-websocket").addHandler(logging.NullHandler())
-    interruption = Interruption()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(obey_signals, interruption)
+    async with interruptible() as interruption:
         with shown(Console(stderr=True), quiet=config.quiet) as watcher:
             outcome = await Searching(
                 config,
@@ -38,7 +34,6 @@ async def _search_and_tell(config: CapacityConfig, sources: Mapping[str, str]) -
                 watcher=watcher,
                 interruption=interruption,
             ).carry_out()
-        nursery.cancel_scope.cancel()
     if config.json:
         document = {"search_dir": str(outcome.search_dir), "answer": outcome.text}
         document |= msgspec.to_builtins(outcome.summary)

@@ -1,14 +1,14 @@
 """Which load to try next, and what the answer is: a pure decision, fed one observation at a time.
 
-Theory of operation. The search doubles the load until it fails (or halves it until it holds), then bisects between the
-highest load that held and the lowest that did not, until they are closer than the resolution. One probe is one sample of
-a noisy thing, so each level is decided by *k of n*: it has failed once it can no longer hold k times out of n, and the
-answer is given only for a level that did hold k times. The votes are collected lazily: a first success is believed
-until the level turns out to be the answer, a first failure is repeated at once, because everything above would be ruled
-out by it. When the answer fails its confirmation it becomes the new upper end and the search goes on below it.
+Theory of operation. The search doubles the load until it fails (or halves it until it holds), then bisects between
+the highest load that held and the lowest that did not, until they are closer than the resolution. One probe is one
+sample of a noisy thing, so each level is decided by *k of n*: it has failed once it can no longer hold k times out of
+n, and the answer is given only for a level that did hold k times. The votes are collected lazily: a first success is
+believed until the level turns out to be the answer, a first failure is repeated at once, because everything above would
+be ruled out by it. When the answer fails its confirmation it becomes the new upper end and the search goes on below.
 
-With 2 of 3, a level that holds 95 % of the time is wrongly ruled out with a probability of 0.7 %, and one that holds 5 %
-of the time is confirmed as rarely. Whoever wants less luck asks for more votes.
+With 2 of 3, a level that holds 95 % of the time is wrongly ruled out with a probability of 0.7 %, and one that holds
+5 % of the time is confirmed as rarely. Whoever wants less luck asks for more votes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from enum import Enum
 from typing import Final, Literal
 
 Outcome = Literal["held", "failed", "unsteady", "generator", "unclear"]
-"""What one probe says about its level: the objectives held or failed, the probe's own windows disagree, the generator was
-the limit, or the samples do not suffice to say."""
+"""What one probe says about its level: the objectives held or failed, the probe's own windows disagree, the generator
+was the limit, or the samples do not suffice to say."""
 Step = Literal["first", "double", "halve", "bisect", "repeat", "confirm"]
 Kind = Literal["found", "ceiling", "generator", "unclear", "none", "unfinished"]
 
@@ -66,8 +66,8 @@ class Observation:
 class Verdict:
     """The answer: the highest load that held and the lowest that did not.
 
-    *found*: both are known. *ceiling*: the highest load allowed held. *generator*, *unclear*: what stands above `held` is
-    not the server's failure but a load that could not be measured, so the answer is "at least". *none*: not even the
+    *found*: both are known. *ceiling*: the highest load allowed held. *generator*, *unclear*: what stands above `held`
+    is not the server's failure but a load that could not be measured, so the answer is "at least". *none*: not even the
     lowest load held. *unfinished*: somebody stopped the search.
     """
 

@@ -1,7 +1,7 @@
 """A finished run → what it says about its level: a verdict counts only when the windows of the run agree with it.
 
-The measured phase is cut into equal windows and the latency objectives are judged in each. Objectives that held over the
-whole phase and failed in a window, or failed over the whole (by one bad second, say) and held in the last window,
+The measured phase is cut into equal windows and the latency objectives are judged in each. Objectives that held over
+the whole phase and failed in a window, or failed over the whole (by one bad second, say) and held in the last window,
 describe neither a server that carries the load nor one that does not: the probe is *unsteady* and is repeated. A run
 that gets worse to its end has failed: a queue that grows for six seconds will not shrink in the seventh.
 """
@@ -60,7 +60,7 @@ def _count(windows: Sequence[bool]) -> str:
 
 
 def _windows(outcome: RunOutcome, slos: Sequence[Slo]) -> list[bool]:
-    """For each window of the measured phase, whether every latency objective held in it; too few samples miss nothing."""
+    """For each window of the measured phase, whether the latency objectives held; too few samples miss nothing."""
     phases = [phase for phase in outcome.manifest.phases if phase.measured]
     if not slos or not phases:
         return []

@@ -1,4 +1,4 @@
-"""The directory of a search: `search.csv` as it goes, the probes' runs below `probes/`, the answer in `run.json` last."""
+"""The directory of a search: `search.csv` as it goes, the probes' runs below `probes/`, the answer in `run.json`."""
 
 from __future__ import annotations
 

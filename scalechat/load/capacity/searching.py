@@ -62,6 +62,7 @@ class Searching:
         self._quantity = Quantity.of(config)
         self._search = Search(self._quantity.aim())
         self._slos: tuple[Slo, ...] = tuple(parse_slo(expression) for expression in config.slo)
+        self._has_measured = False
         self._stopped: str | None = None
         """Why the search cannot go on, apart from an interruption."""
 
@@ -108,10 +109,11 @@ class Searching:
         except OperationalError as error:
             if self._interruption.asked.is_set():
                 return None, None
-            if error.exit_code != 1 or not probes.exists():
-                raise  # before anything was measured this is the user's to know
+            if not self._has_measured:
+                raise
             # The server took the load before this one and now does not even greet.
             return Observation(probe.value, "failed", str(error)), None
+        self._has_measured = True
         if self._interruption.asked.is_set():
             return None, outcome
         return observe(probe.value, outcome, self._slos), outcome
@@ -121,7 +123,7 @@ class Searching:
         try:
             if not await self._calm.wait():
                 self._watcher.note(
-                    f"         the server is not calm after {self._calm.timeout_s:g} s; the next probe begins all the same"
+                    f"         not calm after {self._calm.timeout_s:g} s; the next probe begins all the same"
                 )
         except OperationalError as error:
             self._stopped = f"the server did not come back: {error}"

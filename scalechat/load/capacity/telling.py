@@ -29,8 +29,10 @@ def number(value: float) -> str:
 
 
 def trying(number_of_probe: int, probe: Probe, unit: str) -> str:
-    """``probe 9: trying 9,600 clients (bisect, bracket 6,400–12,800)``."""
-    bracket = "" if probe.low is None or probe.high is None else f", bracket {number(probe.low)}–{number(probe.high)}"  # noqa: RUF001
+    """``probe 9: trying 9,600 clients (bisect, bracket 6,400 to 12,800)``."""
+    bracket = (
+        "" if probe.low is None or probe.high is None else f", bracket {number(probe.low)} to {number(probe.high)}"
+    )
     return f"probe {number_of_probe}: trying {number(probe.value)} {unit} ({_STEPS[probe.step]}{bracket})"
 
 
