@@ -13,6 +13,7 @@ from rich.text import Text
 from scalechat.config import CapacityConfig
 from scalechat.load.capacity.calm import Calm
 from scalechat.load.capacity.searching import Searching, SearchOutcome
+from scalechat.load.capacity.telling import number
 from scalechat.load.command import interruptible
 from scalechat.load.progress import shown
 from scalechat.load.runner import greeter, run_load
@@ -25,7 +26,7 @@ def capacity(config: CapacityConfig, sources: Mapping[str, str]) -> int:
 
 async def _search_and_tell(config: CapacityConfig, sources: Mapping[str, str]) -> SearchOutcome:
     async with interruptible() as interruption:
-        with shown(Console(stderr=True), quiet=config.quiet) as watcher:
+        with shown(Console(stderr=True), quiet=config.quiet, many_runs=True) as watcher:
             outcome = await Searching(
                 config,
                 sources,
@@ -49,7 +50,7 @@ def _print(outcome: SearchOutcome, console: Console) -> None:
     figures = outcome.summary.figures
     if "delivery_p99" in figures:
         p99, delivered = figures["delivery_p99"].value, figures["delivered_per_s"].value
-        told = [] if p99 is None else [f"p99 {p99:,.3g} ms"]
+        told = [] if p99 is None else [f"p99 {number(p99)} ms"]
         told += [] if delivered is None else [f"{delivered:,.0f} deliveries/s"]
         lines.append(("there", Text(", ".join(told))))
     lines.append(("search", Text(str(outcome.search_dir))))

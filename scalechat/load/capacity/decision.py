@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal
 
-Outcome = Literal["held", "failed", "unsteady", "generator", "unclear"]
+Outcome = Literal["held", "failed", "unsteady", "generator", "sparse", "unclear"]
 """What one probe says about its level: the objectives held or failed, the probe's own windows disagree, the generator
-was the limit, or the samples do not suffice to say."""
+was the limit, there were too few messages to judge (which more load mends), or something else spoils the figures."""
 Step = Literal["first", "double", "halve", "bisect", "repeat", "confirm"]
 Kind = Literal["found", "ceiling", "generator", "unclear", "none", "unfinished"]
 
@@ -66,9 +66,9 @@ class Observation:
 class Verdict:
     """The answer: the highest load that held and the lowest that did not.
 
-    *found*: both are known. *ceiling*: the highest load allowed held. *generator*, *unclear*: what stands above `held`
-    is not the server's failure but a load that could not be measured, so the answer is "at least". *none*: not even the
-    lowest load held. *unfinished*: somebody stopped the search.
+    *found*: both are known. *ceiling*: the highest load allowed held. *generator*: what stands above `held` is not the
+    server's failure but the load client's, so the answer is "at least". *unclear*: figures that cannot be judged stand
+    where the answer should be. *none*: not even the lowest load held. *unfinished*: somebody stopped the search.
     """
 
     kind: Kind
@@ -85,8 +85,9 @@ class Standing(Enum):
     HELD = "held so far"
     CONFIRMED = "held as often as asked"
     FAILED = "failed"
-    GENERATOR = "not measurable: generator"
-    UNCLEAR = "not measurable: samples"
+    GENERATOR = "too much for the generator"
+    SPARSE = "too little to judge"
+    UNCLEAR = "not measurable"
     OPEN = "needs another probe"
 
 
@@ -107,11 +108,13 @@ class _Level:
             return Standing.GENERATOR
         if self.votes.get("unclear", 0) >= PATIENCE:
             return Standing.UNCLEAR
+        if self.votes.get("sparse"):
+            return Standing.SPARSE
         return Standing.HELD if held and not failed else Standing.OPEN
 
 
 _UPPER: Final = (Standing.FAILED, Standing.GENERATOR, Standing.UNCLEAR)
-_KINDS: Final[dict[Standing, Kind]] = {Standing.GENERATOR: "generator", Standing.UNCLEAR: "unclear"}
+_LOWER: Final = (Standing.HELD, Standing.CONFIRMED, Standing.SPARSE)
 
 
 class Search:
@@ -132,21 +135,19 @@ class Search:
         low, high = self._bracket()
         if high is None:
             return self._upwards(low)
+        if self._standing(high) is Standing.UNCLEAR:
+            return self._answer("unclear", low, high)  # neither more nor less load would mend that
+        kind: Kind = "generator" if self._standing(high) is Standing.GENERATOR else "found"
         if low is None:
             if high <= self._aim.lowest:
-                kind = _KINDS.get(self._standing(high), "none")
-                return Verdict(kind, None, high, confirmed=True)
+                return self._answer("none" if kind == "found" else kind, None, high)
             return Probe(max(self._aim.lowest, self._rounded(high / 2)), "halve", None, high)
         middle = self._between(low, high)
-        if middle is not None:
-            return Probe(middle, "bisect", low, high)
-        return self._confirm(low, high, _KINDS.get(self._standing(high), "found"))
+        return self._confirm(low, high, kind) if middle is None else Probe(middle, "bisect", low, high)
 
     def unfinished(self) -> Verdict:
         """What is known now, for a search that is stopped."""
-        low, high = self._bracket()
-        confirmed = low is not None and self._standing(low) is Standing.CONFIRMED
-        return Verdict("unfinished", low, high, confirmed)
+        return self._answer("unfinished", *self._bracket())
 
     def _upwards(self, low: float | None) -> Probe | Verdict:
         if low is None:
@@ -156,19 +157,24 @@ class Search:
         return Probe(min(self._rounded(2 * low), self._aim.highest), "double", low)
 
     def _confirm(self, low: float, high: float | None, kind: Kind) -> Probe | Verdict:
-        if self._standing(low) is Standing.CONFIRMED:
-            return Verdict(kind, low, high, confirmed=True)
-        return Probe(low, "confirm", low, high)
+        match self._standing(low):
+            case Standing.HELD:
+                return Probe(low, "confirm", low, high)
+            case Standing.SPARSE:
+                return self._answer("unclear", low, high)
+            case _:
+                return self._answer(kind, low, high)
+
+    def _answer(self, kind: Kind, low: float | None, high: float | None) -> Verdict:
+        standing = None if low is None else self._standing(low)
+        held = None if standing is Standing.SPARSE else low
+        return Verdict(kind, held, high, confirmed=standing is Standing.CONFIRMED)
 
     def _bracket(self) -> tuple[float | None, float | None]:
-        """The highest load that held, below the lowest that did not."""
+        """The highest load that held (or was too little to judge), below the lowest that did not."""
         high = min((value for value in self._levels if self._standing(value) in _UPPER), default=None)
         low = max(
-            (
-                value
-                for value in self._levels
-                if self._standing(value) in (Standing.HELD, Standing.CONFIRMED) and (high is None or value < high)
-            ),
+            (value for value in self._levels if self._standing(value) in _LOWER and (high is None or value < high)),
             default=None,
         )
         return low, high

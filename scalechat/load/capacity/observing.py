@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Final
 
 from scalechat.load.capacity.decision import Observation
+from scalechat.load.capacity.telling import number
 from scalechat.load.conclusion import RunOutcome
 from scalechat.load.histogram import Histogram
 from scalechat.load.results import HistogramRow, Objective, Phase, read_run
@@ -21,6 +22,7 @@ from scalechat.load.slo import Slo
 WINDOWS: Final = 3
 """Two cannot tell a trend from a bad moment; with more, a window of a short probe has too few samples for a p99."""
 _GENERATOR: Final = "generator"
+_SAMPLES: Final = "samples"
 
 
 def observe(value: float, outcome: RunOutcome, slos: Sequence[Slo]) -> Observation:
@@ -29,8 +31,10 @@ def observe(value: float, outcome: RunOutcome, slos: Sequence[Slo]) -> Observati
     missed = [objective for objective in manifest.objectives if objective.ok is False]
     if manifest.verdict == "invalid":
         reasons = "; ".join(reason.text for reason in manifest.validity.reasons)
-        limited = any(reason.code.startswith(_GENERATOR) for reason in manifest.validity.reasons)
-        return Observation(value, "generator" if limited else "unclear", reasons or None)
+        codes = {reason.code for reason in manifest.validity.reasons}
+        if any(code.startswith(_GENERATOR) for code in codes):
+            return Observation(value, "generator", reasons)
+        return Observation(value, "sparse" if codes == {_SAMPLES} else "unclear", reasons or None)
     latency = [slo for slo in slos if slo.is_latency]
     windows = _windows(outcome, latency)
     if manifest.verdict == "pass":
@@ -52,7 +56,7 @@ def _missed(objective: Objective) -> str:
     if objective.observed is None or not objective.unit:
         return f"{objective.expression} did not hold" + (f" ({objective.reason})" if objective.reason else "")
     unit = "" if objective.unit == "ratio" else f" {objective.unit}"
-    return f"{objective.expression}: {objective.observed:,.3g}{unit}"
+    return f"{objective.expression}: {number(objective.observed)}{unit}"
 
 
 def _count(windows: Sequence[bool]) -> str:

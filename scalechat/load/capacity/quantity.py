@@ -33,15 +33,13 @@ class Quantity:
     def aim(self) -> Aim:
         """The search starts from what the flags say. Raises `UsageError` where that is above ``--max``."""
         base, config = self.base, self.config
-        match config.vary:
-            case "clients":
-                first, lowest = float(base.clients), float(base.rooms)
-            case "rooms":
-                first, lowest = float(base.rooms), 1.0
-            case "rate":
-                if not self._publishers:
-                    raise UsageError("--vary rate needs somebody who publishes: raise --publishers")
-                first, lowest = float(f"{self._publishers * 1e3 / base.msg_frequency_ms:.4g}"), _SLOWEST_PER_S
+        if config.vary == "rate" and not self._publishers:
+            raise UsageError("--vary rate needs somebody who publishes: raise --publishers")
+        first, lowest = {
+            "clients": (float(base.clients), float(base.rooms)),
+            "rooms": (float(base.rooms), 1.0),
+            "rate": (float(f"{self._publishers * 1e3 / base.msg_frequency_ms:.4g}"), _SLOWEST_PER_S),
+        }[config.vary]
         highest = float(_MOST if config.max_value is None else config.max_value)
         if config.vary != "rate" and not highest.is_integer():
             raise UsageError(f"--max {highest:g}: {config.vary} come whole")

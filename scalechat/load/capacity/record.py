@@ -91,8 +91,8 @@ class SearchRecord:
     def concluded(self, verdict: Verdict, sources: Mapping[str, str], why_stopped: str | None) -> Summary:
         """Write the answer; the search is finished. There must have been a run."""
         judged, exit_code = _VERDICTS[verdict.kind]
-        if why_stopped is not None and verdict.kind == "unfinished":
-            exit_code = EXIT_MISSED if verdict.held is None else EXIT_SAMPLES
+        if why_stopped is not None:
+            exit_code = EXIT_SAMPLES
         last = self._outcomes[-1][1]
         best = self._best(verdict) or last
         text = answer_text(verdict, self._unit)

@@ -13,7 +13,7 @@ from scalechat.load.capacity.decision import Observation, Probe, Search, Verdict
 from scalechat.load.capacity.observing import observe
 from scalechat.load.capacity.quantity import Quantity
 from scalechat.load.capacity.record import SearchRecord
-from scalechat.load.capacity.telling import answer_text, saw, trying
+from scalechat.load.capacity.telling import answer_text, number, saw, trying
 from scalechat.load.conclusion import RunOutcome
 from scalechat.load.ending import Interruption
 from scalechat.load.live import Watcher
@@ -137,7 +137,7 @@ def _figures(outcome: RunOutcome) -> str:
     parts = []
     p99, delivered, cpu = (figures[name].value for name in ("delivery_p99", "delivered_per_s", "server_cpu"))
     if p99 is not None:
-        parts.append(f"p99 {p99:,.3g} ms")
+        parts.append(f"p99 {number(p99)} ms")
     if delivered is not None:
         parts.append(f"{delivered:,.0f} deliveries/s")
     if cpu is not None:

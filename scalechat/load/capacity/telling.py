@@ -19,13 +19,14 @@ _OUTCOMES: Final = {
     "failed": "failed",
     "unsteady": "was unsteady",
     "generator": "was too much for the load client",
+    "sparse": "are too few to judge",
     "unclear": "could not be judged",
 }
 
 
 def number(value: float) -> str:
-    """A load: ``12,800``, ``0.5``."""
-    return f"{value:,.0f}" if value >= 100 or float(value).is_integer() else f"{value:,.4g}"
+    """For a person: ``12,800``, ``231``, ``0.5``."""
+    return f"{value:,.0f}" if value >= 100 or float(value).is_integer() else f"{value:,.3g}"
 
 
 def trying(number_of_probe: int, probe: Probe, unit: str) -> str:
@@ -57,9 +58,10 @@ def answer_text(verdict: Verdict, unit: str) -> str:
         case "generator":
             return f"cannot tell: already at {failed} {unit} the load client measured itself"
         case "unclear" if verdict.held is not None:
-            return f"at least {held}; cannot tell about {failed}: too few samples"
+            return f"at least {held}; what happens at {failed} cannot be told"
         case "unclear":
-            return f"cannot tell: at {failed} {unit} there are too few samples for the objectives"
+            below = f"; {failed} {unit} did not hold" if failed else ""
+            return f"cannot tell: no load gave figures that can be judged{below}"
         case "none":
             return f"not even {failed} {unit} held"
         case "unfinished":

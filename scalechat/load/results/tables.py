@@ -236,9 +236,9 @@ class SearchRow(Row, frozen=True, kw_only=True):
     verdict: Annotated[str, _col("pass, fail or invalid")]
     reason: Annotated[str | None, _col("why, when not pass")] = None
     step: Annotated[str | None, _col("why it was tried: first, double, halve, bisect, repeat or confirm")] = None
-    outcome: Annotated[str | None, _col("what the search made of it: held, failed, unsteady, generator or unclear")] = (
-        None
-    )
+    outcome: Annotated[
+        str | None, _col("what the search made of it: held, failed, unsteady, generator, sparse or unclear")
+    ] = None
     run_id: Annotated[str | None, _col("the probe's run, below probes/")] = None
     clients: Annotated[float | None, _col("most connections open at once", "clients")] = None
     offered_per_s: Annotated[float | None, _col("messages by the plan", "messages/s")] = None
