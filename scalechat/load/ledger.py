@@ -23,7 +23,6 @@ import enum
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-
 _UNKNOWN: Final = -2
 """A highest number that no number follows."""
 

@@ -10,7 +10,7 @@ that arrive late do not leak into what is measured.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -299,6 +299,11 @@ class Recorder:
     def outstanding(self) -> int:
         """Expected deliveries that have not come, late ones and lost ones alike."""
         return self.counters.expected - self.counters.delivered
+
+    @property
+    def totals(self) -> Mapping[Key, Histogram]:
+        """Everything counted, by phase and metric."""
+        return self._totals
 
     def total(self, phase: int, metric: str) -> Histogram:
         """Everything counted of a metric in the phase."""
