@@ -2,7 +2,7 @@
 
 A schedule is made for a steady rate in *beats*, ns that pass `rate` times as fast as the clock's. Where a beat falls on
 the clock follows from the rates alone, so a plan stays fixed beforehand however they change, and an exponential gap in
-beats is an inhomogeneous Poisson process on the clock (time rescaling: Çınlar, Introduction to Stochastic Processes,
+beats is an inhomogeneous Poisson process on the clock (time rescaling: Cinlar, Introduction to Stochastic Processes,
 1975, chapter 4).
 """
 
@@ -45,9 +45,9 @@ class Tempo:
 
     @classmethod
     def _through(cls, factors: Iterable[tuple[float, float, float]]) -> Tempo:
-        factors = [(round(begin * SECOND_NS), round(end * SECOND_NS), factor) for begin, end, factor in factors]
-        starts = sorted({0, *(at for begin, end, _factor in factors for at in (begin, end))})
-        rates = [math.prod(factor for begin, end, factor in factors if begin <= at < end) for at in starts]
+        spans = [(round(begin * SECOND_NS), round(end * SECOND_NS), factor) for begin, end, factor in factors]
+        starts = sorted({0, *(at for begin, end, _factor in spans for at in (begin, end))})
+        rates = [math.prod(factor for begin, end, factor in spans if begin <= at < end) for at in starts]
         beats = [0.0]
         for index in range(1, len(starts)):
             beats.append(beats[-1] + (starts[index] - starts[index - 1]) * rates[index - 1])
