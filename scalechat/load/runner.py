@@ -65,12 +65,12 @@ async def run_load(
         raise
 
 
-async def greeter(config: LoadConfig) -> Callable[[], Awaitable[None]]:
+def greeter(config: LoadConfig) -> Callable[[], Awaitable[None]]:
     """Something that connects to the target once and leaves again; raises `OperationalError` where it cannot."""
     dialect, names = dialect_of(config), Names.of(config, secrets.randbits(32))
-    connector = await TcpConnector.resolve(config.server_url)
 
     async def hello() -> None:
+        connector = await TcpConnector.resolve(config.server_url)
         await greet(connector, dialect, names, config)
 
     return hello

@@ -31,7 +31,7 @@ async def _search_and_tell(config: CapacityConfig, sources: Mapping[str, str]) -
                 config,
                 sources,
                 carry_out=run_load,
-                calm=Calm(await greeter(config), config.calm_timeout_s),
+                calm=Calm(greeter(config), config.calm_timeout_s),
                 watcher=watcher,
                 interruption=interruption,
             ).carry_out()

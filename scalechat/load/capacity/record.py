@@ -24,9 +24,10 @@ from scalechat.load.results import (
     Validity,
 )
 from scalechat.load.results import Verdict as RunVerdict
-from scalechat.load.rows import WORKER_ID
 from scalechat.load.verdict import EXIT_GENERATOR, EXIT_INTERRUPTED, EXIT_MISSED, EXIT_PASS, EXIT_SAMPLES
 
+_WORKER_ID: Final = "0"
+"""A search is led by one process, whatever its probes have."""
 _VERDICTS: Final[dict[str, tuple[RunVerdict, int]]] = {
     "found": ("pass", EXIT_PASS),
     "ceiling": ("pass", EXIT_PASS),
@@ -63,7 +64,7 @@ class SearchRecord:
             SearchRow(
                 t_s=(now - self._began_unix_ns) / 1e9,
                 ts_unix_ns=now,
-                worker_id=WORKER_ID,
+                worker_id=_WORKER_ID,
                 phase="search",
                 probe=self._probes,
                 quantity=self._config.vary,
