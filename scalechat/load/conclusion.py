@@ -198,7 +198,7 @@ def _target(todo: Assignment, observer: ServerObserver | None) -> Target:
     """The server under load, as it describes itself."""
     return Target(
         url=str(public_values(todo.config)["server_url"]),
-        dialect="plain" if todo.config.target == "plain" else "v1",
+        dialect="v1" if todo.config.target == "scalechat" else todo.config.target,
         version=None if observer is None else observer.version,
         config=dict(todo.stated) | ({} if observer is None else observer.stated),
     )
