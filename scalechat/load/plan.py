@@ -11,7 +11,7 @@ import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from scalechat.config import LoadConfig
 from scalechat.load.payload import HEADER_CHARS
@@ -22,6 +22,18 @@ SECOND_NS = 1_000_000_000
 JITTER = 0.1
 """``jittered`` moves each message by up to this part of the period, either way: enough to keep clients from marching in
 step with each other or with a timer of the server's, too little to change anybody's rate."""
+
+
+WHOLE_ROOMS_FROM: Final = 8
+"""So many rooms for each process, and none is split: then no process has more than an eighth above its part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which part of a plan one process carries out: the `index`-th of `count`."""
+
+    index: int = 0
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +52,11 @@ class Plan:
     sizes: Sizes
     connections_per_s: float
     seed: int
+    share: Share = Share()
+    """Numbers, rooms and slots are the whole plan's in every process; only some of the clients are its own."""
 
     @classmethod
-    def of(cls, config: LoadConfig, seed: int) -> Plan:
+    def of(cls, config: LoadConfig, seed: int, share: Share = Share()) -> Plan:
         """The plan for a configuration. Raises `UsageError` for sizes that cannot be."""
         return cls(
             clients=config.clients,
@@ -53,6 +67,7 @@ class Plan:
             sizes=parse_sizes(config.msg_size, minimum_bytes=HEADER_CHARS),
             connections_per_s=config.ramp_per_s,
             seed=seed,
+            share=share,
         )
 
     @property
@@ -82,13 +97,36 @@ class Plan:
         """How many of them publish."""
         return max(0, (self.publishers - room + self.rooms - 1) // self.rooms)
 
+    def worker_of(self, client: int) -> int:
+        """The index of the process that plays the client.
+
+        Rooms stay whole where they spread evenly, because what is published and received by one process is accounted
+        for by one process and measured with one clock. Otherwise each room is dealt out, publishers and readers alike.
+        """
+        room = self.room_of(client)
+        return (room if self.rooms_are_whole else room + client // self.rooms) % self.share.count
+
+    @property
+    def rooms_are_whole(self) -> bool:
+        """Whether all clients of a room are in one process."""
+        count = self.share.count
+        return self.rooms % count == 0 or self.rooms >= WHOLE_ROOMS_FROM * count
+
+    def is_mine(self, client: int) -> bool:
+        """Whether this process plays the client."""
+        return self.share.count == 1 or self.worker_of(client) == self.share.index
+
+    def mine(self) -> list[int]:
+        """The clients of this process, in order."""
+        return [client for client in range(self.clients) if self.is_mine(client)]
+
     def connect_ns(self, client: int) -> int:
         """When the client is intended to connect."""
         return round(client * SECOND_NS / self.connections_per_s)
 
 
 class Schedule:
-    """The intended times of all messages before `end_ns`, in order; each is handed out once.
+    """The intended times of all messages of this process before `end_ns`, in order; each is handed out once.
 
     Client k's n-th message is due at ``phase_k + n · period``, with the phase drawn from the seed (``fixed``), moved by
     a draw of its own (``jittered``); for ``poisson`` the gaps are exponential with the period as their mean. A client's
@@ -104,7 +142,7 @@ class Schedule:
         self._phases = [
             int(self._chance.uniform(Draw.PHASE, client) * plan.period_ns) for client in range(plan.publishers)
         ]
-        first = ((self._time(client, 0, 0), client, 0) for client in range(plan.publishers))
+        first = ((self._time(client, 0, 0), client, 0) for client in range(plan.publishers) if plan.is_mine(client))
         self._due = [entry for entry in first if entry[0] < end_ns]
         heapq.heapify(self._due)
 
