@@ -24,7 +24,9 @@ class Surroundings:
     dialect: Dialect
     names: Names
     recorder: Recorder
+    decode: Callable[[Sequence[bytes]], Batch]
     reader: SharedReader[Batch]
+    """Decodes with `decode`, and remembers for everybody."""
     streams: Sequence[RoomStream]
     """One for each room."""
     errors: ErrorLog

@@ -106,13 +106,15 @@ async def _both_ways(
         now_ns += 1000
         return now_ns
 
+    decode = Decoder(ScaleChatV1(), names, recorder).batch
     with Poller() as poller:
         world = Surroundings(
             connector=TcpConnector("ws://h/", 0, ("127.0.0.1", 1), None),
             dialect=ScaleChatV1(),
             names=names,
             recorder=recorder,
-            reader=SharedReader(Decoder(ScaleChatV1(), names, recorder).batch),
+            decode=decode,
+            reader=SharedReader(decode),
             streams=[RoomStream(rooms_that_share_memory)],
             errors=ErrorLog(),
             poller=poller,
@@ -122,7 +124,7 @@ async def _both_ways(
             on_settled=lambda: None,
             on_left=lambda: None,
         )
-        inboxes = [Inbox(number, world, lambda: None) for number in range(MEMBERS)]
+        inboxes = [Inbox(number, world, lambda: None, lambda _text: None) for number in range(MEMBERS)]
         async with trio.open_nursery() as nursery:
             lanes = [_lane(inbox, world.reader, nursery) for inbox in inboxes]
             for inbox in inboxes:
