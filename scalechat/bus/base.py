@@ -75,8 +75,33 @@ class DirectDelivery:
     sender_session: str
 
 
-Event = Publication | DirectDelivery | PresenceChange
+@dataclass(frozen=True, slots=True)
+class LogReset:
+    """A followed room's log does not go on from what was delivered: it began anew, or a part of it is gone.
+
+    Delivery goes on after `page`. Whoever was given publications must be told, since nothing fills the hole.
+    """
+
+    room: str
+    page: Page
+
+
+Event = Publication | DirectDelivery | PresenceChange | LogReset
 Deliver = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BusStatistics:
+    """How a bus is doing."""
+
+    up: bool = True
+    reconnects: int = 0
+    """Connections made again, since the start."""
+    waiting_publishes: int = 0
+    waiting_bytes: int = 0
+    """Publishes that have no position yet."""
+    lag_s: float = 0.0
+    """From a publication's append to its delivery on this node, newest one; across machines their clocks are in it."""
 
 
 class Bus(Protocol):
@@ -117,3 +142,10 @@ class Bus(Protocol):
 
     async def rooms(self) -> list[RoomInfo]:
         """Every room with members or messages, by name."""
+
+    @property
+    def not_ready(self) -> str | None:
+        """Why clients should not be sent to this node now, or None."""
+
+    def statistics(self) -> BusStatistics:
+        """How it is doing now."""
