@@ -113,18 +113,24 @@ class Decoder:
             return said
         match payloads.decode(said.text):
             case Header() as header:
-                return self._delivery(header)
+                return self._delivery(header, len(said.text))
             case Unreadable.DAMAGED:
                 return Damaged()
             case Unreadable.FOREIGN:
                 return Damaged() if said.client_id.startswith(self._own_names) else Foreign()
 
-    def _delivery(self, header: Header) -> Delivery | Phantom:
-        plan = self._recorder.plan
+    def _delivery(self, header: Header, size_bytes: int) -> Delivery | Phantom:
+        recorder, plan = self._recorder, self._recorder.plan
         publisher, number = header.publisher, header.sequence
         if header.run != self._names.run or publisher >= plan.publishers:
             return Phantom()
         room, slot = plan.room_of(publisher), plan.slot_of(publisher)
-        if not 1 <= number <= self._recorder.published_by[room][slot]:
-            return Phantom()
-        return Delivery(room, slot, number, self._recorder.broadcasts.row_of(publisher, number))
+        if plan.is_mine(publisher):
+            known = 1 <= number <= recorder.published_by[room][slot]
+        elif not recorder.members[room]:
+            return Delivery(room, slot, number, None)
+        else:
+            known = number >= 1 and recorder.sighted(
+                publisher, number, size_bytes=size_bytes, intended_ns=header.intended_ns, sent_ns=header.sent_ns
+            )
+        return Delivery(room, slot, number, recorder.broadcasts.row_of(publisher, number)) if known else Phantom()

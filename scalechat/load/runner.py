@@ -10,7 +10,8 @@ import trio
 
 from scalechat.config import LoadConfig, OperationalError, ScaleChatError
 from scalechat.load.assignment import Assignment
-from scalechat.load.conclusion import RunOutcome
+from scalechat.load.company import Alone
+from scalechat.load.conclusion import RunOutcome, conclude
 from scalechat.load.connector import Connector, TcpConnector, leaves
 from scalechat.load.dialects import Names, dialect_of
 from scalechat.load.ending import Interruption
@@ -54,7 +55,8 @@ async def run_load(
     try:
         todo = await _assign(config, sources, interruption, connector)
         with RunWriter.create(config.out) as writer:
-            return await Run(todo, writer, watcher or Nobody(), interruption, clock).carry_out()
+            part = await Run(todo, writer, watcher or Nobody(), interruption, Alone(), clock).carry_out()
+            return conclude(writer, todo, [part])
     except BaseExceptionGroup as group:
         # The only place that unpacks groups: a full disk met by a task of the run is one line for a person.
         for error in leaves(group):

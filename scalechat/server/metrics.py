@@ -27,7 +27,7 @@ from scalechat.wire.closing import LABELS
 
 MESSAGE_KINDS = ("message", "direct", "join", "leave", "history", "presence", "bad")
 CONNECTION_ERRORS = ("protocol", "io", "flood", "bug")
-EVICTIONS = ("queue_full", "queue_age", "resync", "rate_limit", "heartbeat", "kicked", "token_expired")
+EVICTIONS = ("queue_full", "queue_age", "resync", "log_reset", "rate_limit", "heartbeat", "kicked", "token_expired")
 
 _LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _FRAME_BUCKETS = (0, 1, 4, 16, 64, 256, 1024, 4096)
@@ -65,7 +65,7 @@ class Gauges:
     queues: list[tuple[int, int]]
     tasks: int
     draining: bool
-    bus: BusStatistics = BusStatistics()
+    bus: BusStatistics = field(default_factory=BusStatistics)
 
 
 class Metrics:

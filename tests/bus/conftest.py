@@ -1,8 +1,8 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from tests.bus.redis_server import HINT, RedisServer, redis_server
+from tests.bus.redis_server import RedisServer, redis_server
 
 
 @pytest.fixture(scope="session")

@@ -62,7 +62,7 @@ async def open_redis_node(redis: RedisServer) -> AsyncIterator[OpenBus]:
 
     async with trio.open_nursery() as nursery:
         await nursery.start(bus.run, events.append)
-        yield OpenBus(bus, events, bus.settle, forget)
+        yield OpenBus(bus, events, bus.wait_caught_up, forget)
         nursery.cancel_scope.cancel()
 
 

@@ -35,8 +35,10 @@ class RedisServer:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self.process = subprocess.Popen(
-            [self.binary, "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder), "--save", ""]
-            + list(self.options),
+            [
+                *(self.binary, "--port", "0", "--unixsocket", str(self.socket)),
+                *("--dir", str(self.folder), "--save", "", *self.options),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -11,8 +11,7 @@ from tests.bus.opening import OPENERS, OpenBus, Opener
 @pytest.fixture(params=OPENERS)
 def opener(request: pytest.FixtureRequest) -> Opener:
     """Opens each bus in turn."""
-    surroundings = request.getfixturevalue("redis") if request.param != "memory" else None
-    return OPENERS[request.param](surroundings)
+    return OPENERS[request.param](request.getfixturevalue("redis"))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from coredis.connection import (
     BaseConnection,
@@ -79,12 +79,12 @@ def parse_address(url: str) -> Address:
         return Address(UnixDomainSocketLocation(path), shown, username, password, db)
     location = TCPLocation(parts.hostname or "localhost", parts.port or 6379)
     db = int(parts.path.strip("/") or 0)
-    return Address(location, shown, username, password, db, _tls(parts, query) if parts.scheme == "rediss" else None)
+    tls = _tls(query["ca"][0] if "ca" in query else None) if parts.scheme == "rediss" else None
+    return Address(location, shown, username, password, db, tls)
 
 
-def _tls(parts: SplitResult, query: dict[str, list[str]]) -> ssl.SSLContext:
+def _tls(file: str | None) -> ssl.SSLContext:
     """Certificate and host name are always checked: a bus that anybody may impersonate needs no TLS."""
-    file = query.get("ca", [None])[0]
     try:
         return ssl.create_default_context(cafile=file)
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import structlog
 import trio
@@ -17,6 +17,7 @@ from scalechat.bus.base import (
     Deliver,
     DirectDelivery,
     Event,
+    Kick,
     Page,
     Receipt,
     RoomInfo,
@@ -28,7 +29,7 @@ from scalechat.bus.redis.following import Followed, OutOfStep, Reading, begin, p
 from scalechat.bus.redis.keys import ALL_SHARDS, DIRECT_KEY, Shard, fingerprint, shard_of
 from scalechat.bus.redis.link import Elsewhere, Link, LinkDown, Reply
 from scalechat.bus.redis.presence import LEASE_S, STATEMENTS, Presence
-from scalechat.bus.redis.reader import Direct, Located, Reader, encode_direct
+from scalechat.bus.redis.reader import Located, Notice, Reader, encode_notice
 from scalechat.bus.redis.scripts import HERE, LOADED, PAGE, PUBLISH, ROOMS
 from scalechat.bus.redis.writer import WAITING_BYTES, WAITING_JOBS, Job, Writer
 from scalechat.config import OperationalError
@@ -138,12 +139,8 @@ class RedisBus:
                 self._nursery = None
                 self._deliver = _to_nobody
 
-    async def settle(self, deadline_s: float = DEADLINE_S) -> None:
-        """Wait until this node has said what it had to say and been given all that Redis has for it now.
-
-        Raises `BusError` when that takes longer than `deadline_s`.
-        """
-        with trio.move_on_after(deadline_s):
+    async def wait_caught_up(self) -> None:
+        with trio.move_on_after(self._deadline_s):
             await self._presence.writer.wait_empty()
             newest = [
                 (reading, reply)
@@ -158,6 +155,10 @@ class RedisBus:
                 await self._reader.wait_progress()
             return
         raise BusError(AWAY)
+
+    @property
+    def spans_nodes(self) -> bool:
+        return True
 
     @property
     def not_ready(self) -> str | None:
@@ -186,8 +187,15 @@ class RedisBus:
         self._observe_publish_s(trio.current_time() - began_s)
         return Receipt(abs(seq), duplicate=seq < 0)
 
-    async def send_direct(self, delivery: DirectDelivery) -> None:
-        value = encode_direct(Direct(secrets.token_bytes(12), delivery.sender_session, delivery.message))
+    async def send_direct(self, delivery: DirectDelivery) -> bool:
+        await self._tell_every_node(Notice(secrets.token_bytes(12), direct=delivery))
+        return True  # Nobody knows.
+
+    async def kick(self, session_id: str) -> None:
+        await self._tell_every_node(Notice(secrets.token_bytes(12), kick=Kick(session_id)))
+
+    async def _tell_every_node(self, notice: Notice) -> None:
+        value = encode_notice(notice)
         await self._ask_link(b"XADD", DIRECT_KEY, b"MAXLEN", b"~", self._keeping.stream_entries, b"*", b"m", value)
 
     async def follow(self, room: str) -> Page:
@@ -309,7 +317,7 @@ class RedisBus:
         )
         keys = (shard.meta, shard.room(room), shard.log(room))
         reply = await self._calls.ask(shard, PAGE, keys, args, self._deadline_s)
-        generation, number, id, page_epoch, page_seq, payloads = reply  # type: ignore[misc]
+        generation, number, id, page_epoch, page_seq, payloads = cast("list[Reply]", reply)
         assert isinstance(number, int)
         assert isinstance(page_seq, int)
         assert isinstance(payloads, list)
@@ -366,7 +374,7 @@ class RedisBus:
         except RedisError as error:
             raise OperationalError(f"Redis at {where} does not let us: {error}") from error
         except (LinkDown, Elsewhere, BusError) as error:
-            raise OperationalError(f"no Redis at {where}: {error or 'the connection was lost'}") from error
+            raise OperationalError(f"no Redis at {where}: {str(error) or 'the connection was lost'}") from error
 
     async def _warn_of_eviction(self) -> None:
         try:
@@ -379,7 +387,7 @@ class RedisBus:
 
     async def _last_direct(self) -> bytes:
         reply = await self._ask_link(b"XREVRANGE", DIRECT_KEY, b"+", b"-", b"COUNT", 1)
-        return reply[0][0] if isinstance(reply, list) and reply else b"0-0"  # type: ignore[index, return-value]
+        return cast("list[tuple[bytes, object]]", reply)[0][0] if reply else b"0-0"
 
     async def _begin(self, link: Link) -> None:
         connects = link.connects
@@ -446,7 +454,7 @@ def _presence_keys(shard: Shard) -> tuple[bytes, bytes, bytes, bytes]:
 
 
 def _is_behind(reading: Reading, reply: Reply) -> bool:
-    generation, number = reply  # type: ignore[misc]
+    generation, number = cast("tuple[bytes | None, bytes | None]", reply)
     return (
         generation is not None
         and bool(reading.id)

@@ -7,6 +7,7 @@ for blocking reads. Nor is its retry policy: it repeats what may have been done 
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from typing import Final, TypeAlias
@@ -29,10 +30,10 @@ from coredis.exceptions import (
 from scalechat.bus.redis.address import ANSWER_S, Address
 
 BACKOFF_S: Final = (0.1, 1.0)
-"""Before the next attempt to connect: doubled from the first to the second, with jitter, so that a Redis that comes back
-is not met by all its nodes at once and is used again within a second."""
+"""Before the next attempt to connect: doubled from the first to the second, with jitter, so that a Redis that comes
+back is not met by all its nodes at once and is used again within a second."""
 
-Reply: TypeAlias = "int | bytes | str | float | bool | None | list[Reply] | dict[bytes, Reply]"
+Reply: TypeAlias = "int | bytes | str | float | bool | list[Reply] | dict[bytes, Reply] | None"
 """What Redis answers, as the parser makes it."""
 
 
@@ -145,16 +146,17 @@ class _Started(TaskStatus[None]):
     def __init__(self, tell: Callable[[], None]) -> None:
         self._tell = tell
 
-    def started(self, value: None = None) -> None:
+    def started(self, value: None = None) -> None:  # noqa: ARG002  part of the interface
         self._tell()
 
 
-def _why(error: RedisError) -> str:
-    cause = error.__cause__
-    while isinstance(cause, RedisError) and cause.__cause__ is not None:
-        cause = cause.__cause__
-    if isinstance(cause, TimeoutError):
+def _why(error: BaseException) -> str:
+    """The innermost reason: what the system said, not what was made of it on the way up."""
+    inner = error
+    while (cause := inner.__cause__ or getattr(inner, "exceptions", (None,))[0]) is not None:
+        inner = cause
+    if isinstance(inner, TimeoutError):
         return "it does not answer"
-    if isinstance(cause, OSError):
-        return cause.strerror or str(cause)
-    return str(error)
+    if isinstance(inner, OSError) and inner.errno is not None and inner.errno > 0:
+        return os.strerror(inner.errno)
+    return str(inner)

@@ -56,7 +56,7 @@ class Presence:
         keys = (shard.meta, shard.stream, shard.nodes, shard.index, shard.of(self._node))
         return keys, (self._stream_entries, self._node, self._lease_s)
 
-    def note(self, shard: Shard, jobs: Sequence[Job], reply: Sequence[Reply] | int) -> None:
+    def note(self, shard: Shard, jobs: Sequence[Job], reply: Sequence[Reply] | int) -> None:  # noqa: ARG002  as `Work`
         if reply:
             self._leased.add(shard)
         elif shard in self._leased:

@@ -10,17 +10,16 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import msgspec
 import trio
 from coredis.exceptions import RedisError
 
-from scalechat.bus.base import BusError, Deliver, DirectDelivery, Page
+from scalechat.bus.base import BusError, Deliver, DirectDelivery, Kick, Page
 from scalechat.bus.redis.following import Followed, OutOfStep, Reading, catch_up, parse_id
 from scalechat.bus.redis.keys import DIRECT_KEY, Shard
 from scalechat.bus.redis.link import Elsewhere, Link, LinkDown, Reply
-from scalechat.wire.messages import DirectMessage
 
 BLOCK_S: Final = 2.0
 """A read that finds nothing ends after this, so a dead connection is noticed soon after."""
@@ -34,16 +33,16 @@ NONCES: Final = 1_000
 """Private messages remembered, so that one whose answer was lost and which was sent again is delivered once."""
 
 
-class Direct(msgspec.Struct, frozen=True, gc=False):
-    """A private message as it travels."""
+class Notice(msgspec.Struct, frozen=True, gc=False):
+    """What is told to every node, as it travels."""
 
     nonce: bytes
-    sender_session: str
-    message: DirectMessage
+    direct: DirectDelivery | None = None
+    kick: Kick | None = None
 
 
-decode_direct: Final = msgspec.msgpack.Decoder(Direct).decode
-encode_direct: Final = msgspec.msgpack.Encoder().encode
+decode_notice: Final = msgspec.msgpack.Decoder(Notice).decode
+encode_notice: Final = msgspec.msgpack.Encoder().encode
 
 
 class Located(msgspec.Struct, frozen=True):
@@ -163,9 +162,7 @@ class Reader:
             assert isinstance(entries, list)
             reading = readings.get(stream)
             for entry in entries:
-                id, (_, value) = entry  # type: ignore[misc, assignment]
-                assert isinstance(id, bytes)
-                assert isinstance(value, bytes)
+                id, (_, value) = cast("tuple[bytes, tuple[bytes, bytes]]", entry)
                 if stream == DIRECT_KEY:
                     self._take_direct(id, value)
                 elif reading is None or not self._take_entry(stream, reading, id, value):
@@ -178,12 +175,14 @@ class Reader:
 
     def _take_direct(self, id: bytes, value: bytes) -> None:
         self.direct_id = id
-        direct = decode_direct(value)
-        if direct.nonce not in self._nonces:
-            self._nonces[direct.nonce] = None
+        notice = decode_notice(value)
+        if notice.nonce not in self._nonces:
+            self._nonces[notice.nonce] = None
             if len(self._nonces) > NONCES:
                 self._nonces.popitem(last=False)
-            self._deliver(DirectDelivery(direct.message, direct.sender_session))
+            event = notice.direct or notice.kick
+            if event is not None:  # Else a newer node says what this one does not know.
+                self._deliver(event)
 
     def _take_entry(self, stream: bytes, reading: Reading, id: bytes, value: bytes) -> bool:
         """Whether reading this shard can go on."""

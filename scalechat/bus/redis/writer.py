@@ -9,7 +9,7 @@ recognised by its fingerprint and a statement about presence is absolute, so say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, Protocol
@@ -65,7 +65,7 @@ class Writer:
         work: Work,
         calls: Calls,
         *,
-        start_soon: Callable[[Callable[[Shard], object], Shard], object],
+        start_soon: Callable[[Callable[[Shard], Awaitable[None]], Shard], None],
         waiting_jobs: int = WAITING_JOBS,
         waiting_bytes: int = WAITING_BYTES,
     ) -> None:
@@ -124,7 +124,8 @@ class Writer:
             jobs = _first(queue)
             if not jobs:
                 break
-            keys, args = map(list, self._work.frame(shard))
+            first_keys, first_args = self._work.frame(shard)
+            keys, args = list(first_keys), list(first_args)
             for job in jobs:
                 keys += job.keys
                 args += job.args
