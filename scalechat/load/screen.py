@@ -86,7 +86,7 @@ class Story:
         line.add_column(width=11)
         line.add_column(ratio=1)
         line.add_column(justify="right")
-        bar = ProgressBar(total=1.0, completed=min(max(done, 0.0), 1.0))
+        bar = ProgressBar(total=1.0, completed=min(max(done, 0.0), 1.0), complete_style="cyan")
         line.add_row(Text(PHASES.get(now.phase, now.phase), style="bold"), bar, Text(words, no_wrap=True))
         return line
 
