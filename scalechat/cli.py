@@ -21,6 +21,7 @@ from scalechat.complaints import complaint
 from scalechat.config import (
     ChatConfig,
     DemoConfig,
+    ExperimentConfig,
     LoadConfig,
     ReportConfig,
     ScaleChatError,
@@ -34,7 +35,7 @@ from scalechat.values import NO_TWIN, SWITCH, about, unset
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
-Config = ServeConfig | LoadConfig | ChatConfig | ReportConfig | DemoConfig
+Config = ServeConfig | LoadConfig | ChatConfig | ReportConfig | DemoConfig | ExperimentConfig
 PrintConfig = Annotated[bool, SWITCH, NO_TWIN, about("Print every value and where it came from, then stop.")]
 ConfigFile = Annotated[
     Path | None, Parameter(name="config"), unset("none"), about("TOML file with any of these settings.")
@@ -107,6 +108,19 @@ class Commands:
             webbrowser.open(written.resolve().as_uri())
         return 0
 
+    def experiment(
+        self, config: Annotated[ExperimentConfig, Parameter(name="*")], *, print_config: PrintConfig = False
+    ) -> int:
+        """See a scaling problem happen and its cure work: `experiment list`, `experiment NAME`, `experiment all`.
+
+        Ends with 0 when each symptom was seen and each cure worked, 99 when not, 1 when an experiment could not run.
+        """
+        if print_config:
+            return self._show(config)
+        from scalechat.experiment.command import experiment
+
+        return experiment(config)
+
     def demo(
         self, config: Annotated[DemoConfig, Parameter(name="*")] = DemoConfig(), *, print_config: PrintConfig = False
     ) -> int:
@@ -165,7 +179,7 @@ def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-_COMMANDS = ("serve", "chat", "load", "report", "demo")
+_COMMANDS = ("serve", "chat", "load", "report", "experiment", "demo")
 
 
 def _app(commands: Commands, environment: Environment, provenance: Provenance, *, colour: bool) -> App:

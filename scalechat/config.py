@@ -398,9 +398,23 @@ class DemoConfig:
     open: Annotated[bool, SWITCH, about("Show the report in the web browser.")] = False
 
 
+@dataclass(frozen=True, slots=True)
+class ExperimentConfig:
+    """What `experiment` can be told."""
+
+    names: Annotated[
+        tuple[str, ...],
+        named("name"),
+        SEVERAL,
+        NO_TWIN,
+        about("'list', 'all', names from the list, or files like those in configs/experiments."),
+    ]
+    out: Annotated[Path, about("Where the results go.")] = field(default=Path("runs"), kw_only=True)
+
+
 SECRETS = frozenset(
     f.name
-    for config in (ServeConfig, LoadConfig, ChatConfig, ReportConfig, DemoConfig)
+    for config in (ServeConfig, LoadConfig, ChatConfig, ReportConfig, DemoConfig, ExperimentConfig)
     for f in fields(config)
     if not f.repr
 )
