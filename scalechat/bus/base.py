@@ -75,7 +75,14 @@ class DirectDelivery:
     sender_session: str
 
 
-Event = Publication | DirectDelivery | PresenceChange
+@dataclass(frozen=True, slots=True)
+class Kick:
+    """An operator ends the connection with this session id, wherever it is."""
+
+    session_id: str
+
+
+Event = Publication | DirectDelivery | PresenceChange | Kick
 Deliver = Callable[[Event], None]
 
 
@@ -88,8 +95,17 @@ class Bus(Protocol):
     async def publish(self, room: str, client_id: str, text: str, id: str | None = None) -> Receipt:
         """Append a message to the room's log. Raises `BusError`."""
 
-    async def send_direct(self, delivery: DirectDelivery) -> None:
-        """Hand a private message to every node; it is not kept. Raises `BusError`."""
+    async def send_direct(self, delivery: DirectDelivery) -> bool:
+        """Hand a private message to every node; it is not kept. Raises `BusError`.
+
+        False when the bus is sure that the addressee is on no other node; True when it is there or nobody knows.
+        """
+
+    async def kick(self, session_id: str) -> None:
+        """Hand a `Kick` to every node. Raises `BusError`."""
+
+    async def wait_caught_up(self) -> None:
+        """Wait until whatever had its place before this call has been delivered here, as far as it is followed."""
 
     async def follow(self, room: str) -> Page:
         """Begin delivery of the room and return the newest part of its log, all of it before the first delivery.
@@ -117,3 +133,7 @@ class Bus(Protocol):
 
     async def rooms(self) -> list[RoomInfo]:
         """Every room with members or messages, by name."""
+
+    @property
+    def spans_nodes(self) -> bool:
+        """Whether other nodes may take part: then what this node does not have may still exist."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import trio
 
-from scalechat.bus.base import Bus, BusError, DirectDelivery, Event, Page, PresenceChange, Receipt
+from scalechat.bus.base import Bus, BusError, DirectDelivery, Event, Kick, Page, PresenceChange, Receipt
 from scalechat.server.member import Member
 from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Outcome
@@ -31,7 +31,7 @@ def prepare(publication: Publication) -> Prepared:
 class Hub:
     """`wake` is told of each room that has something pending; `evict` of each member that is over its queue limits.
 
-    `policy_of` knows the slow-consumer policy of each room by its name.
+    `policy_of` knows the slow-consumer policy of each room by its name. `kick` ends a member for an operator.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Hub:
         wake: Callable[[Room], None],
         evict: Callable[[Member], None],
         policy_of: Callable[[str], Policy],
+        kick: Callable[[Member], None],
     ) -> None:
         self._bus = bus
         self._history_messages = history_messages
@@ -52,6 +53,7 @@ class Hub:
         self._wake = wake
         self._evict = evict
         self._policy_of = policy_of
+        self._kick = kick
         self._opening: dict[str, tuple[trio.Event, list[Publication]]] = {}
         self._by_client: dict[str, set[Member]] = {}
         self.rooms: dict[str, Room] = {}
@@ -172,6 +174,20 @@ class Hub:
                 self._deliver_direct(event)
             case PresenceChange():
                 self._deliver_presence(event)
+            case Kick(session_id):
+                self.kick(session_id)
+
+    def kick(self, session_id: str) -> bool:
+        """End the connection with this session id; False when it is not here."""
+        member = self.members.get(session_id)
+        if member is None:
+            return False
+        self._kick(member)
+        return True
+
+    def has_client(self, client_id: str) -> bool:
+        """Whether a connection of this node speaks under that name."""
+        return client_id in self._by_client
 
     def _deliver_publication(self, publication: Publication) -> None:
         room = self.rooms.get(publication.room)

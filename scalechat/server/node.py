@@ -72,6 +72,7 @@ class Node:
             wake=self.sweeper.wake,
             evict=evictor.queue_full,
             policy_of=RoomPolicies(config.slow_consumer, config.room_policies).of,
+            kick=evictor.kicked,
         )
         self.heartbeat = Heartbeat(
             period_s=config.heartbeat_s, queue_age_s=config.queue_age_s, backlog=self._backlog, evictor=evictor
@@ -99,7 +100,6 @@ class Node:
             access=Access(config.api_key, open_pages=config.public_pages or is_loopback(config.host)),
             read_stats=self._stats,
             not_ready=self._not_ready,
-            kick=evictor.kicked,
             now_s=trio.current_time,
         )
         self._http = HttpService(
