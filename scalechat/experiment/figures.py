@@ -16,7 +16,7 @@ from typing import Final
 from scalechat.analysis.frames import RunFrames, load_run
 
 _COUNTED: Final = {
-    "connect_failures": "connect_failures_total",
+    "connect_failures": "connect_failures_",
     "disconnects": "disconnects_total",
     "reconnects": "reconnects_total",
     "evicted": "evicted_total",

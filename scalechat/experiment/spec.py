@@ -22,6 +22,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     cores: list[int] | None = None
     open_files: int | None = None
+    """The soft limit."""
+    open_files_hard: int | None = None
+    """How far the process may raise it; without it, not at all."""
     memory_mib: int | None = None
     """Of the data segment (RLIMIT_DATA): what a container's limit is to a process, as far as one can be had here."""
 
@@ -32,7 +35,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             words += ["taskset", "--cpu-list", ",".join(map(str, self.cores))]
         limits = []
         if self.open_files is not None:
-            limits.append(f"--nofile={self.open_files}")
+            limits.append(f"--nofile={self.open_files}:{self.open_files_hard or self.open_files}")
         if self.memory_mib is not None:
             limits.append(f"--data={self.memory_mib * 2**20}")
         return words + (["prlimit", *limits, "--"] if limits else [])

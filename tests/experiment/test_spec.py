@@ -45,7 +45,7 @@ def test_an_experiment_without_a_check_of_its_cure_is_refused(tmp_path: Path) ->
 def test_limits_are_put_in_front_of_the_command() -> None:
     assert Limits().command() == []
     limits = Limits(cores=[0, 1], open_files=512, memory_mib=1)
-    assert limits.command() == ["taskset", "--cpu-list", "0,1", "prlimit", "--nofile=512", "--data=1048576", "--"]
+    assert limits.command() == ["taskset", "--cpu-list", "0,1", "prlimit", "--nofile=512:512", "--data=1048576", "--"]
 
 
 def test_settings_become_flags() -> None:
