@@ -37,6 +37,9 @@ BROKEN_PIPE = 141
 
 Config = ServeConfig | LoadConfig | ChatConfig | ReportConfig | DemoConfig | ExperimentConfig
 PrintConfig = Annotated[bool, SWITCH, NO_TWIN, about("Print every value and where it came from, then stop.")]
+ScenarioSchema = Annotated[
+    bool, SWITCH, NO_TWIN, about("Print the JSON Schema of scenario files, for an editor, then stop.")
+]
 ConfigFile = Annotated[
     Path | None, Parameter(name="config"), unset("none"), about("TOML file with any of these settings.")
 ]
@@ -81,13 +84,22 @@ class Commands:
         return trio.run(run_chat, config)
 
     def load(
-        self, config: Annotated[LoadConfig, Parameter(name="*")] = LoadConfig(), *, print_config: PrintConfig = False
+        self,
+        config: Annotated[LoadConfig, Parameter(name="*")] = LoadConfig(),
+        *,
+        scenario_schema: ScenarioSchema = False,
+        print_config: PrintConfig = False,
     ) -> int:
         """Put simulated clients on a server, account for every delivery and export a run directory.
 
         Ends with 0 pass, 2 bad usage, 97 generator overloaded, 98 clock or samples not good enough, 99 objective
         missed, 105 interrupted (the run is still written), 1 our bug.
         """
+        if scenario_schema:
+            from scalechat.scenario_schema import scenario_schema_text
+
+            print(scenario_schema_text(), end="")
+            return 0
         if print_config:
             return self._show(config)
         from scalechat.load.command import load

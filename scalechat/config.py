@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import msgspec
 from cyclopts import Group, Parameter
 
+from scalechat.scenario import AnyKind, Event, Step
 from scalechat.tables import Template
 from scalechat.values import (
     BUS,
@@ -74,6 +75,8 @@ _DAY_S = 24 * _HOUR_S
 _DAY_MS = 1_000 * _DAY_S
 _MANY = 1_000_000
 _MIB = 1_048_576
+
+_DURATION_S = 30.0
 
 
 def _panel(title: str, position: int) -> Parameter:
@@ -268,6 +271,9 @@ class LoadConfig:
         above_zero(_HOUR_S, "seconds"),
         about("Seconds that one connection may take to be established."),
     ] = 10.0
+    no_reconnect: Annotated[
+        bool, _TARGET, SWITCH, about("A client whose connection is lost stays away; otherwise it dials again.")
+    ] = False
 
     clients: Annotated[WholeNumber, _LOAD, between(1, _MANY), about("Simulated clients.")] = 1
     msg_frequency_ms: Annotated[
@@ -301,8 +307,20 @@ class LoadConfig:
         about("Seed of the plan: the same seed gives the same plan."),
     ] = None
     scenario: Annotated[
-        Path | None, _LOAD, unset("none"), about("TOML file with any of these settings, as in configs/scenarios.")
+        Path | None,
+        _LOAD,
+        unset("none"),
+        about(
+            "TOML file with any of these settings and the tables [[kinds]], [[events]] and [[phases]], "
+            "as in configs/scenarios."
+        ),
     ] = None
+    kinds: Annotated[
+        tuple[AnyKind, ...], _LOAD, table(tuple[AnyKind, ...]), about("Clients that are not normal ones.")
+    ] = ()
+    events: Annotated[
+        tuple[Event, ...], _LOAD, table(tuple[Event, ...]), about("What happens once, at a time of the measured phase.")
+    ] = ()
 
     ramp_per_s: Annotated[
         float,
@@ -324,7 +342,10 @@ class LoadConfig:
         named("duration"),
         above_zero(7 * _DAY_S, "seconds"),
         about("Seconds measured, after the warm-up."),
-    ] = 30.0
+    ] = _DURATION_S
+    phases: Annotated[
+        tuple[Step, ...], _PHASES, table(tuple[Step, ...]), about("Steps after the warm-up, instead of a duration.")
+    ] = ()
     drain_s: Annotated[
         float,
         _PHASES,
@@ -353,6 +374,13 @@ class LoadConfig:
 
     def __post_init__(self) -> None:
         """Refuse combinations that no plan can be made for."""
+        if self.phases and self.duration_s != _DURATION_S:
+            raise UsageError("the scenario's [[phases]] say how long the run takes: leave --duration out")
+        names = [step.name for step in self.steps]
+        if len({*names, "ramp", "warmup", "drain"}) != len(names) + 3:
+            raise UsageError("[[phases]] need names of their own: each another, and none ramp, warmup or drain")
+        if not any(step.measured for step in self.steps):
+            raise UsageError("[[phases]] need one that is measured")
         if (self.target == "template") != (self.template is not None):
             raise UsageError("--target template and the scenario's [template] table go together: give both or neither")
         if self.publishers is not None and self.publishers > self.clients:
@@ -364,6 +392,11 @@ class LoadConfig:
             raise UsageError(
                 f"{self.rooms} rooms are more than {self.clients} clients: lower --rooms or raise --clients"
             )
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What follows the warm-up: the scenario's phases, or one of `duration_s` seconds."""
+        return self.phases or (Step(name="steady", duration_s=self.duration_s),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -456,7 +489,7 @@ def _public(value: object, *, secret: bool) -> PlainValue:
         return "***"
     if isinstance(value, bool | int | float):
         return value
-    if isinstance(value, msgspec.Struct):
+    if isinstance(value[0] if isinstance(value, tuple) and value else value, msgspec.Struct):
         return msgspec.json.encode(value).decode()
     if isinstance(value, tuple):
         return [str(item) for item in value]

@@ -234,7 +234,7 @@ def _stdout_of(argv: list[str]) -> str:
     return out.getvalue()
 
 
-TABLES = {"template"}
+TABLES = {"template", "kinds", "events", "phases"}
 """Settings of scenario files alone."""
 
 
