@@ -19,22 +19,36 @@ _PHASES: Final = {"ramp": "ramp", "warmup": "warm-up", "steady": "steady", "drai
 
 
 @contextmanager
-def shown(console: Console, *, quiet: bool) -> Iterator[Watcher]:
-    """Whoever shows a run on this console, for the body."""
+def shown(console: Console, *, quiet: bool, many_runs: bool = False) -> Iterator[Watcher]:
+    """Whoever shows a run on this console, for the body; of `many_runs` a log gets the notes only."""
     if quiet:
         yield Nobody()
     elif console.is_terminal:
         with Live(console=console, auto_refresh=False, transient=True) as live:
             yield Screen(live)
     else:
-        yield Lines(console)
+        yield Notes(console) if many_runs else Lines(console)
 
 
-class Lines:
-    """One line at each change of phase and every `LINE_EVERY_S` seconds, for logs."""
+class Notes:
+    """Only what is worth a line of its own."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+
+    def show(self, snapshot: Snapshot) -> None:
+        """See `Watcher`."""
+
+    def note(self, line: str) -> None:
+        """See `Watcher`."""
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+
+class Lines(Notes):
+    """One line at each change of phase and every `LINE_EVERY_S` seconds, for logs."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
         self._phase = ""
         self._next_s = 0.0
 
@@ -44,11 +58,7 @@ class Lines:
             return
         self._phase = snapshot.phase
         self._next_s = snapshot.elapsed_s + LINE_EVERY_S - 0.5  # windows end a little early or late
-        self._console.print(_line(snapshot), highlight=False, soft_wrap=True)
-
-    def note(self, line: str) -> None:
-        """See `Watcher`."""
-        self._console.print(line, highlight=False, soft_wrap=True)
+        self.note(_line(snapshot))
 
 
 class Screen:
