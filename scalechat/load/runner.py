@@ -68,7 +68,7 @@ async def run_load(
 
 def greeter(config: LoadConfig) -> Callable[[], Awaitable[None]]:
     """Something that connects to the target once and leaves again; raises `OperationalError` where it cannot."""
-    dialect, names = dialect_of(config), Names.of(config, secrets.randbits(32))
+    dialect, names = _dialect_of(config), Names.of(config, secrets.randbits(32))
 
     async def hello() -> None:
         connector = await TcpConnector.resolve(config.server_url)
