@@ -22,6 +22,7 @@ from scalechat.config import (
     CapacityConfig,
     ChatConfig,
     DemoConfig,
+    ExperimentConfig,
     LoadConfig,
     ReportConfig,
     ScaleChatError,
@@ -35,7 +36,7 @@ from scalechat.values import NO_TWIN, SWITCH, about, unset
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
-Config = ServeConfig | LoadConfig | CapacityConfig | ChatConfig | ReportConfig | DemoConfig
+Config = ServeConfig | LoadConfig | CapacityConfig | ChatConfig | ReportConfig | DemoConfig | ExperimentConfig
 PrintConfig = Annotated[bool, SWITCH, NO_TWIN, about("Print every value and where it came from, then stop.")]
 ScenarioSchema = Annotated[
     bool, SWITCH, NO_TWIN, about("Print the JSON Schema of scenario files, for an editor, then stop.")
@@ -138,6 +139,19 @@ class Commands:
             webbrowser.open(written.resolve().as_uri())
         return 0
 
+    def experiment(
+        self, config: Annotated[ExperimentConfig, Parameter(name="*")], *, print_config: PrintConfig = False
+    ) -> int:
+        """See a scaling problem happen and its cure work: `experiment list`, `experiment NAME`, `experiment all`.
+
+        Ends with 0 when each symptom was seen and each cure worked, 99 when not, 1 when an experiment could not run.
+        """
+        if print_config:
+            return self._show(config)
+        from scalechat.experiment.command import experiment
+
+        return experiment(config)
+
     def demo(
         self, config: Annotated[DemoConfig, Parameter(name="*")] = DemoConfig(), *, print_config: PrintConfig = False
     ) -> int:
@@ -196,7 +210,7 @@ def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-_COMMANDS = ("serve", "chat", "load", "capacity", "report", "demo")
+_COMMANDS = ("serve", "chat", "load", "capacity", "report", "experiment", "demo")
 
 
 def _app(commands: Commands, environment: Environment, provenance: Provenance, *, colour: bool) -> App:

@@ -61,6 +61,7 @@ class OperationalError(ScaleChatError):
 
 Fanout = Literal["coalesced", "encode-once", "per-client"]
 SlowConsumer = Literal["disconnect", "drop_oldest", "drop_newest", "latest", "pause"]
+HeartbeatPhase = Literal["spread", "together"]
 LogFormat = Literal["auto", "json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Arrivals = Literal["fixed", "jittered", "poisson"]
@@ -88,6 +89,7 @@ _ENGINE = _panel("Engine", 2)
 _LIMITS = _panel("Limits", 3)
 _ACCESS = _panel("Who may come in", 4)
 _LOGS = _panel("Logs", 5)
+_TUNING = _panel("Tuning, for those who measure", 6)
 
 _TARGET = _panel("Target", 1)
 _LOAD = _panel("Load", 2)
@@ -109,7 +111,10 @@ class ServeConfig:
     ] = 8080
 
     bus: Annotated[
-        str, _ENGINE, BUS, about("What carries a message to every node: 'memory' serves from this process alone.")
+        str,
+        _ENGINE,
+        BUS,
+        about("What carries a message to every node: 'memory' (this process alone) or a Redis, redis://host:port."),
     ] = "memory"
     workers: Annotated[WholeNumber, _ENGINE, WORKERS, about("Server processes that share the port.")] = 1
     fanout: Annotated[Fanout, _ENGINE, about("How a publication becomes frames for the members of a room.")] = (
@@ -216,6 +221,25 @@ class ServeConfig:
     public_pages: Annotated[
         bool, _ACCESS, SWITCH, about("Show the read-only pages also when not bound to loopback.")
     ] = False
+
+    backlog: Annotated[
+        WholeNumber,
+        _TUNING,
+        between(1, 65_535),
+        about("Connections the kernel completes while the server is busy; it caps this at net.core.somaxconn."),
+    ] = 4_096
+    send_buffer_bytes: Annotated[
+        WholeNumber,
+        _TUNING,
+        named("send-buffer"),
+        between(0, 64 * _MIB, "bytes"),
+        about("Bytes the kernel may hold for one client before our own queue begins; 0: as it likes."),
+    ] = 0
+    heartbeat_phase: Annotated[
+        HeartbeatPhase,
+        _TUNING,
+        about("When clients are pinged: 'spread' over the period, or 'together' at one moment of it."),
+    ] = "spread"
 
     log_format: Annotated[LogFormat, _LOGS, about("'auto': 'console' on a terminal, 'json' elsewhere.")] = "auto"
     log_level: Annotated[LogLevel, _LOGS, about("Least severe event that is logged.")] = "info"
@@ -512,9 +536,31 @@ class DemoConfig:
     open: Annotated[bool, SWITCH, about("Show the report in the web browser.")] = False
 
 
+@dataclass(frozen=True, slots=True)
+class ExperimentConfig:
+    """What `experiment` can be told."""
+
+    names: Annotated[
+        tuple[str, ...],
+        named("name"),
+        SEVERAL,
+        NO_TWIN,
+        about("'list', 'all', names from the list, or files like those in configs/experiments."),
+    ]
+    out: Annotated[Path, about("Where the results go.")] = field(default=Path("runs"), kw_only=True)
+
+
 SECRETS = frozenset(
     f.name
-    for config in (ServeConfig, LoadConfig, CapacityConfig, ChatConfig, ReportConfig, DemoConfig)
+    for config in (
+        ServeConfig,
+        LoadConfig,
+        CapacityConfig,
+        ChatConfig,
+        ReportConfig,
+        DemoConfig,
+        ExperimentConfig,
+    )
     for f in fields(config)
     if not f.repr
 )
