@@ -122,9 +122,13 @@ class Ledger:
         return recovered - since_s
 
     def _missed(self, listener: Listener, texts: set[str]) -> list[float]:
-        """When each message was acknowledged that the listener did not hear."""
+        """When each acknowledged message was sent that the listener did not hear.
+
+        Sent, not acknowledged: who is told of a loss is told for all that stood in the log by then, and an
+        acknowledgement may still be on its way to the sender.
+        """
         return [
-            said.acked_at_s
+            said.sent_at_s
             for text, said in self._said.items()
             if said.room == listener.room and said.acked_at_s is not None and text not in texts
         ]

@@ -59,12 +59,12 @@ class Balancer:
     def __init__(self, ports: Sequence[int], chance: random.Random) -> None:
         self._ports = list(ports)
         self._chance = chance
-        self.closed_to: set[int] = set()
-        """Ports that get no new connections."""
+        self.closed = False
+        """Whether nobody gets in; who is in stays."""
 
     async def handle(self, client: trio.SocketStream) -> None:
-        ports = [port for port in self._ports if port not in self.closed_to]
-        for port in self._chance.sample(ports, len(ports)):
+        ports = () if self.closed else self._chance.sample(self._ports, len(self._ports))
+        for port in ports:
             try:
                 node = await trio.open_tcp_stream("127.0.0.1", port)
             except OSError:

@@ -30,9 +30,9 @@ def test_what_one_listener_was_denied_is_lost(count: int, data: st.DataObject) -
 
 
 def test_a_loss_that_was_told_is_no_silent_one() -> None:
-    """What was acknowledged before the listener learnt of a loss is told; what came after it is lost."""
+    """What was said before the listener learnt of a loss is told; what came after it is lost."""
     ledger, listener = books(3)
-    listener.learn_of_loss(at_s=2.7)
+    listener.learn_of_loss(at_s=2.2)
     account = ledger.account()
     assert (account.told, account.lost) == (2, 1)
 
