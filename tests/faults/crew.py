@@ -33,6 +33,7 @@ class Crew:
         self._ledger = ledger
         self._chance = chance
         self._quiet = trio.Event()
+        self._presence = trio.CancelScope()
         self._numbers = itertools.count()
         self.refused = 0
         """Sends that were answered with an error, and sends that were not answered."""
@@ -40,19 +41,24 @@ class Crew:
     async def run(
         self, rooms: int, talkers: int, listeners: int, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Take the places; started when all listen. Talking begins then. Cancel it to end it."""
-        async with trio.open_nursery() as nursery:
-            for room in range(rooms):
-                for place in range(listeners):
-                    await nursery.start(self._listen, f"room-{room}", f"listener-{room}-{place}")
-            for room in range(rooms):
-                for place in range(talkers):
-                    nursery.start_soon(self._talk, f"room-{room}", f"talker-{room}-{place}")
-            task_status.started()
+        """Take the places until `leave`; started when all listen. Talking begins then."""
+        with self._presence:
+            async with trio.open_nursery() as nursery:
+                for room in range(rooms):
+                    for place in range(listeners):
+                        await nursery.start(self._listen, f"room-{room}", f"listener-{room}-{place}")
+                for room in range(rooms):
+                    for place in range(talkers):
+                        nursery.start_soon(self._talk, f"room-{room}", f"talker-{room}-{place}")
+                task_status.started()
 
     def hush(self) -> None:
         """Nobody begins a message any more."""
         self._quiet.set()
+
+    def leave(self) -> None:
+        """Everybody goes."""
+        self._presence.cancel()
 
     async def _listen(self, room: str, name: str, *, task_status: trio.TaskStatus[None]) -> None:
         listener = self._ledger.listen(room)

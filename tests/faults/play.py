@@ -18,12 +18,14 @@ class Row:
     account: Account
     refused: int
     """Sends that got an error or no answer."""
+    left_behind: int
+    """Tasks of the nodes that outlived everybody's leaving."""
     recovery_s: list[float]
     """Of each round."""
 
     @property
     def passed(self) -> bool:
-        return self.account.is_clean and (self.fault.tells or not self.account.told)
+        return self.account.is_clean and not self.left_behind and (self.fault.tells or not self.account.told)
 
     def __str__(self) -> str:
         a = self.account
@@ -31,14 +33,14 @@ class Row:
         verdict = "pass" if self.passed else "FAIL"
         return (
             f"| {self.fault.name} | {self.rounds} | {a.sent} | {a.acked} | {self.refused} | {a.heard} "
-            f"| {a.lost} | {a.told} | {a.duplicated} | {a.reordered} | {a.phantom} | {a.holes} "
+            f"| {a.lost} | {a.told} | {a.duplicated} | {a.reordered} | {a.phantom} | {a.holes} | {self.left_behind} "
             f"| {longest:.2f} | {verdict} |"
         )
 
 
 HEADING = (
-    "| fault | rounds | sent | acked | refused | heard | lost | told | dup | reorder | phantom | holes "
-    "| longest recovery, s | |\n|---|" + "---:|" * 12 + "---|"
+    "| fault | rounds | sent | acked | refused | heard | lost | told | dup | reorder | phantom | holes | left tasks "
+    "| longest recovery, s | |\n|---|" + "---:|" * 13 + "---|"
 )
 
 
@@ -50,4 +52,4 @@ async def play(fault: Fault, rounds: int, seed: int) -> Row:
             await trio.sleep(STEADY_S)
             recovery_s.append(await fault.inject(stage, number))
         account = await stage.settled()
-        return Row(fault, rounds, account, stage.crew.refused, recovery_s)
+        return Row(fault, rounds, account, stage.crew.refused, await stage.left_behind(), recovery_s)

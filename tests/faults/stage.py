@@ -13,6 +13,7 @@ from typing import Final
 
 import trio
 
+from ..e2e.scrape import prober
 from .crew import MARK, Crew
 from .ledger import Account, Ledger
 from .network import Balancer, Wire, listen
@@ -45,6 +46,8 @@ class Stage:
     chance: random.Random
     parts: trio.Nursery
     """Where what was killed is started again."""
+    idle_tasks: int
+    """Of a node that nobody has visited yet."""
 
     async def recovery_s(self) -> float:
         """Wait until every listener hears what was said from now on; how long that took."""
@@ -54,6 +57,15 @@ class Stage:
                 await trio.sleep(LOOK_S)
             return seconds
         raise NotRecovered(f"after {RECOVERY_S:g} s somebody still hears nothing new\n{self.last_words()}")
+
+    async def left_behind(self) -> int:
+        """Let everybody leave; how many tasks the nodes then have more than when they were started."""
+        self.crew.leave()
+        more = 0
+        with trio.move_on_after(RECOVERY_S):
+            while (more := sum([await tasks_of(node) - self.idle_tasks for node in self.nodes])) > 0:  # noqa: ASYNC110
+                await trio.sleep(10 * LOOK_S)
+        return max(0, more)
 
     async def settled(self) -> Account:
         """Let everybody finish, and close the books."""
@@ -67,6 +79,12 @@ class Stage:
     def last_words(self) -> str:
         """The end of every part's log."""
         return "\n".join(f"--- {part}\n" + "\n".join(list(part.log)[-8:]) for part in (*self.nodes, self.redis))
+
+
+async def tasks_of(node: NodePart) -> int:
+    """Trio tasks alive in the node; asking takes some, the same number each time."""
+    async with prober(node.port) as probe:
+        return int((await probe.values())["scalechat_tasks"])
 
 
 @asynccontextmanager
@@ -83,7 +101,8 @@ async def raised(seed: int, *options: str) -> AsyncIterator[Stage]:
             balancer = Balancer([node.port for node in nodes], chance)
             entrance: int = await network.start(listen, balancer.handle)
             async with running(redis, *nodes) as parts:
+                idle_tasks = max([await tasks_of(node) for node in nodes])
                 crew = Crew(f"ws://127.0.0.1:{entrance}/ws", ledger, chance)
                 await network.start(crew.run, ROOMS, TALKERS, LISTENERS)
-                yield Stage(nodes, redis, wire, balancer, crew, ledger, chance, parts)
+                yield Stage(nodes, redis, wire, balancer, crew, ledger, chance, parts, idle_tasks)
                 network.cancel_scope.cancel()
