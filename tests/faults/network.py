@@ -33,13 +33,9 @@ async def splice(
                 await sink.send_all(chunk)
         nursery.cancel_scope.cancel()
 
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(flow, left, right, to_right)
-            nursery.start_soon(flow, right, left, to_left)
-    finally:
-        await trio.aclose_forcefully(left)
-        await trio.aclose_forcefully(right)
+    async with left, right, trio.open_nursery() as nursery:
+        nursery.start_soon(flow, left, right, to_right)
+        nursery.start_soon(flow, right, left, to_left)
 
 
 async def listen(
