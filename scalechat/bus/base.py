@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 import trio
@@ -117,3 +117,11 @@ class Bus(Protocol):
 
     async def rooms(self) -> list[RoomInfo]:
         """Every room with members or messages, by name."""
+
+
+@runtime_checkable
+class ImmediateBus(Protocol):
+    """A bus whose publish needs no I/O may be one of these as well: no task has to wait for it then."""
+
+    def publish_nowait(self, room: str, client_id: str, text: str, id: str | None = None) -> Receipt:
+        """See `Bus.publish`."""
