@@ -34,6 +34,11 @@ MEMBERS_PER_SLICE = 128
 """Members served between two looks at the clock; 128 writes take about 0.5 ms, so loop lag stays well under 5 ms."""
 
 
+HOLD_S = 0.025
+"""How long messages wait at most while there is more to read. Sixteen messages to a room of four are 4 writes if they
+are read first, and 64 if not."""
+
+
 class Strategy(Protocol):
     """How one batch reaches one member."""
 
@@ -132,6 +137,7 @@ class Sweeper:
         evict: Callable[[Member], None],
         pause: Callable[[Room, Member, int], None],
         observe: Callable[[float], None],
+        more_to_read: Callable[[], bool] = lambda: False,
     ) -> None:
         self._strategy = strategy
         self._counters = counters
@@ -139,6 +145,7 @@ class Sweeper:
         self._evict = evict
         self._pause = pause
         self._observe = observe
+        self._more_to_read = more_to_read
         self._dirty: dict[Room, None] = {}
         self._work = trio.Event()
         self._idle = trio.Event()
@@ -159,6 +166,8 @@ class Sweeper:
         while True:
             while self._dirty:
                 room = next(iter(self._dirty))
+                while self._more_to_read() and time.perf_counter() - room.pending_since_s < HOLD_S:
+                    await trio.lowlevel.checkpoint()
                 del self._dirty[room]
                 await self._sweep(room)
             self._idle.set()

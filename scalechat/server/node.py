@@ -66,6 +66,7 @@ class Node:
             evict=evictor.queue_full,
             pause=Resync(counters=counters, evict=evictor.left_behind).pause,
             observe=self._observe_sweep,
+            more_to_read=lambda: self._pump is not None and self._pump.in_round,
         )
         self.hub = Hub(
             self.bus,
