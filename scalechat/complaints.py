@@ -16,7 +16,7 @@ from cyclopts import (
 
 from scalechat.config import SECRETS
 from scalechat.sources import ENVIRONMENT, is_from_flag
-from scalechat.values import redact_url
+from scalechat.values import is_table, redact_url
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -40,7 +40,8 @@ def complaint(error: CycloptsError) -> str:
 
 def _given(argument: Argument, token: Token) -> str:
     name = token.keyword or argument.name
-    shown = "" if argument.field_info.name in SECRETS else redact_url(token.value)
+    unshown = argument.field_info.name in SECRETS or is_table(argument.parameter)
+    shown = "" if unshown else redact_url(token.value)
     if is_from_flag(token):
         return f"{name} {shlex.quote(shown)}" if shown else name
     if token.source == ENVIRONMENT:

@@ -16,6 +16,7 @@ from cyclopts import Argument, ArgumentCollection, Token
 from cyclopts.config import Env
 
 from scalechat.config import SECRETS, PlainValue, UsageError, public_values
+from scalechat.values import is_table
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -141,6 +142,9 @@ def _read_toml(path: Path, asked_by: str) -> dict[str, object]:
 
 
 def _texts(key: str, value: object, path: Path, argument: Argument) -> list[str]:
+    if is_table(argument.parameter):
+        # As a string it is what --print-config shows: JSON already.
+        return [value if isinstance(value, str) else json.dumps(value, default=str)]
     several = argument.token_count()[1]  # whether the setting takes any number of values
     if isinstance(value, dict):
         raise UsageError(f"'{key}' in {path} is a table: settings stand at the top level of the file")

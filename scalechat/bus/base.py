@@ -75,8 +75,40 @@ class DirectDelivery:
     sender_session: str
 
 
-Event = Publication | DirectDelivery | PresenceChange
+@dataclass(frozen=True, slots=True)
+class LogReset:
+    """A followed room's log does not go on from what was delivered: it began anew, or a part of it is gone.
+
+    Delivery goes on after `page`. Whoever was given publications must be told, since nothing fills the hole.
+    """
+
+    room: str
+    page: Page
+
+
+@dataclass(frozen=True, slots=True)
+class Kick:
+    """An operator ends the connection with this session id, wherever it is."""
+
+    session_id: str
+
+
+Event = Publication | DirectDelivery | PresenceChange | LogReset | Kick
 Deliver = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BusStatistics:
+    """How a bus is doing."""
+
+    up: bool = True
+    reconnects: int = 0
+    """Connections made again, since the start."""
+    waiting_publishes: int = 0
+    waiting_bytes: int = 0
+    """Publishes that have no position yet."""
+    lag_s: float = 0.0
+    """From a publication's append to its delivery on this node, newest one; across machines their clocks are in it."""
 
 
 class Bus(Protocol):
@@ -88,8 +120,20 @@ class Bus(Protocol):
     async def publish(self, room: str, client_id: str, text: str, id: str | None = None) -> Receipt:
         """Append a message to the room's log. Raises `BusError`."""
 
-    async def send_direct(self, delivery: DirectDelivery) -> None:
-        """Hand a private message to every node; it is not kept. Raises `BusError`."""
+    async def send_direct(self, delivery: DirectDelivery) -> bool:
+        """Hand a private message to every node; it is not kept. Raises `BusError`.
+
+        False when the bus is sure that the addressee is on no other node; True when it is there or nobody knows.
+        """
+
+    async def kick(self, session_id: str) -> None:
+        """Hand a `Kick` to every node. Raises `BusError`."""
+
+    async def wait_caught_up(self) -> None:
+        """Wait until whatever had its place before this call has been delivered here, as far as it is followed.
+
+        Raises `BusError` when nobody can say.
+        """
 
     async def follow(self, room: str) -> Page:
         """Begin delivery of the room and return the newest part of its log, all of it before the first delivery.
@@ -117,6 +161,17 @@ class Bus(Protocol):
 
     async def rooms(self) -> list[RoomInfo]:
         """Every room with members or messages, by name."""
+
+    @property
+    def not_ready(self) -> str | None:
+        """Why clients should not be sent to this node now, or None."""
+
+    def statistics(self) -> BusStatistics:
+        """How it is doing now."""
+
+    @property
+    def spans_nodes(self) -> bool:
+        """Whether other nodes may take part: then what this node does not have may still exist."""
 
 
 @runtime_checkable

@@ -15,7 +15,17 @@ from typing import Final
 
 import trio
 
-from scalechat.bus.base import Deliver, DirectDelivery, Event, Page, PresenceChange, Receipt, RoomInfo
+from scalechat.bus.base import (
+    BusStatistics,
+    Deliver,
+    DirectDelivery,
+    Event,
+    Kick,
+    Page,
+    PresenceChange,
+    Receipt,
+    RoomInfo,
+)
 from scalechat.wire.messages import Publication
 
 DEDUPE_IDS: Final = 1000
@@ -91,8 +101,15 @@ class MemoryBus:
             self._emit(publication)
         return Receipt(publication.seq, duplicate=False)
 
-    async def send_direct(self, delivery: DirectDelivery) -> None:
+    async def send_direct(self, delivery: DirectDelivery) -> bool:
         self._emit(delivery)
+        return False
+
+    async def kick(self, session_id: str) -> None:
+        self._emit(Kick(session_id))
+
+    async def wait_caught_up(self) -> None:
+        return  # Delivery happens in publish.
 
     async def follow(self, room: str) -> Page:
         assert room not in self._followed, f"room {room!r} is followed already"
@@ -142,6 +159,17 @@ class MemoryBus:
         names = sorted(self._logs.keys() | self._present.keys())
         logs = self._logs
         return [RoomInfo(n, logs[n].seq if n in logs else 0, len(self._present.get(n, ()))) for n in names]
+
+    @property
+    def not_ready(self) -> str | None:
+        return None
+
+    def statistics(self) -> BusStatistics:
+        return BusStatistics()
+
+    @property
+    def spans_nodes(self) -> bool:
+        return False
 
     def _touch(self, room: str) -> _Log:
         log = self._logs.get(room)

@@ -26,6 +26,7 @@ _LATENCY_BITS: Final = 42
 _MAX_LATENCY: Final = (1 << _LATENCY_BITS) - 1  # 73 minutes, in ns: 21 bits are left for rows, see `settle`.
 _MAX_ROWS: Final = 1 << 20
 _REJECTED: Final = -1  # stands in the column of ack times
+_NOT_OURS: Final = -2  # as well: the ack goes to another process
 
 
 @dataclass(slots=True)
@@ -124,8 +125,9 @@ class Broadcasts:
         expected: int,
         intended_ns: int,
         sent_ns: int,
+        ours: bool = True,
     ) -> None:
-        """A message is on its way."""
+        """A message is on its way; `ours` was published by this process, which gets its ack."""
         self._rows[publisher, number] = self._base + len(self._intended)
         self._publisher.append(publisher)
         self._number.append(number)
@@ -137,7 +139,7 @@ class Broadcasts:
         self._duplicated.append(0)
         self._intended.append(intended_ns)
         self._sent.append(sent_ns)
-        self._acked.append(0)
+        self._acked.append(0 if ours else _NOT_OURS)
         self._room_seq.append(0)
 
     def row_of(self, publisher: int, number: int) -> int | None:

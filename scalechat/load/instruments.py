@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 import trio
@@ -135,7 +136,7 @@ class Instruments:
         )
         # One cut short by a phase's end says too little about rates to be shown.
         if snapshot.window_s > 0.5 or self.recorder.has_ended:
-            self._watcher.show(snapshot)
+            self._watcher.show(replace(snapshot, server=None if self.observer is None else self.observer.glimpse))
 
     def _target_clients(self, now_ns: int) -> int:
         """How many connections should be open by the plan."""

@@ -42,7 +42,7 @@ class Journal:
         self._log = log
         self._timeline = timeline
         self._recorder = recorder
-        self._rows = Rows(timeline, names, recorder, errors)
+        self._rows = Rows(timeline, names, recorder, errors, str(recorder.plan.share.index))
         self._clients = clients
         self._errors = errors
         self._health = health
@@ -73,7 +73,7 @@ class Journal:
             self._rows.timeseries(self._clients, target_clients, now_ns),
             self._rows.health(pulse, send_lag, now_ns, dt_s),
         )
-        snapshot = self._snapshot(now_ns, dt_s, pulse, delivery, target_clients, phase_left_s)
+        snapshot = self._snapshot(now_ns, dt_s, pulse, delivery, send_lag, target_clients, phase_left_s)
         self._remember(now_ns, pulse)
         return snapshot
 
@@ -113,13 +113,13 @@ class Journal:
         dt_s: float,
         pulse: Pulse,
         delivery: Histogram,
+        send_lag: Histogram,
         target_clients: int,
         phase_left_s: float | None,
     ) -> Snapshot:
         counters = self._recorder.counters
         publishing = self._timeline.phase in (PhaseNumber.WARMUP, PhaseNumber.STEADY)
         window_s = max(dt_s, 1e-9)
-        p50, p99 = delivery.quantile_ns(0.5), delivery.quantile_ns(0.99)
         return Snapshot(
             phase=self._timeline.name,
             elapsed_s=self._timeline.t_s(now_ns),
@@ -130,11 +130,20 @@ class Journal:
             offered_per_s=self._recorder.plan.offered_per_s if publishing else 0.0,
             published_per_s=(counters.published - self._last_published) / window_s,
             delivered_per_s=(counters.delivered - self._last_delivered) / window_s,
-            p50_ms=None if p50 is None else p50 / 1e6,
-            p99_ms=None if p99 is None else p99 / 1e6,
+            p50_ms=_ms(delivery.quantile_ns(0.5)),
+            p99_ms=_ms(delivery.quantile_ns(0.99)),
+            p99_9_ms=_ms(delivery.quantile_ns(0.999)),
             missing=self._recorder.missing,
             duplicated=counters.duplicated,
             reordered=counters.reordered,
             errors=self._errors.total,
             cpu_ratio=(pulse.cpu_s_total - self._last_cpu_s) / window_s,
+            corrupted=counters.corrupted,
+            loop_lag_p99_ms=None if pulse.loop_lag_ns is None else pulse.loop_lag_ns[1] / 1e6,
+            send_lag_p50_ms=_ms(send_lag.quantile_ns(0.5, min_beyond=1)),
+            rss_bytes=pulse.rss_bytes,
         )
+
+
+def _ms(value_ns: int | None) -> float | None:
+    return None if value_ns is None else value_ns / 1e6

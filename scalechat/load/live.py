@@ -7,6 +7,19 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class ServerGlimpse:
+    """The server by its newest scrape; None for what its page does not show."""
+
+    cpu_cores: float | None = None
+    """Since the scrape before."""
+    rss_bytes: float | None = None
+    connections: float | None = None
+    queue_frames: float | None = None
+    queue_bytes: float | None = None
+    queue_age_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The run at one moment; rates and percentiles are of the last window (about a second)."""
 
@@ -30,6 +43,15 @@ class Snapshot:
     errors: int
     cpu_ratio: float
     """Of the load client's core."""
+    p99_9_ms: float | None = None
+    corrupted: int = 0
+    loop_lag_p99_ms: float | None = None
+    """Of the load client, in the window."""
+    send_lag_p50_ms: float | None = None
+    rss_bytes: int | None = None
+    """Of the load client."""
+    server: ServerGlimpse | None = None
+    """None when the target shows no metrics, or has not been asked yet."""
 
 
 class Watcher(Protocol):

@@ -10,6 +10,7 @@ from prometheus_client.samples import Sample
 
 from scalechat.load.errors import ErrorLog
 from scalechat.load.journal import Journal
+from scalechat.load.live import ServerGlimpse
 from scalechat.load.pacing import NowNs, sleep_until
 from scalechat.load.plan import SECOND_NS
 from scalechat.load.results import Scalar
@@ -31,6 +32,10 @@ class ServerObserver:
         self._clock = clock
         self._cpu: list[tuple[int, float]] = []
         """(when, total CPU seconds) of each scrape of the measured phase."""
+        self._last: tuple[int, float] | None = None
+        """The same of the newest scrape, of any phase."""
+        self.glimpse: ServerGlimpse | None = None
+        """What the newest scrape shows; None before the first."""
         self.rss_bytes: float | None = None
         """The last of the measured phase."""
         self.version: str | None = None
@@ -67,6 +72,7 @@ class ServerObserver:
     def _take(self, samples: Sequence[Sample], *, first: bool) -> None:
         now_ns = self._clock()
         self._journal.scraped(samples, self._page.node, now_ns)
+        self._look(samples, now_ns)
         steady = self._timeline.phase is PhaseNumber.STEADY
         for sample in samples:
             match sample.name:
@@ -79,3 +85,21 @@ class ServerObserver:
                 case "scalechat_build_info" if first:
                     self.version = sample.labels.get("version")
                     self.stated |= {name: value for name, value in sample.labels.items() if name != "version"}
+
+    def _look(self, samples: Sequence[Sample], now_ns: int) -> None:
+        sums: dict[str, float] = {}
+        for sample in samples:
+            sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+        cpu_s, cores = sums.get("process_cpu_seconds_total"), None
+        if cpu_s is not None:
+            if self._last is not None and now_ns > self._last[0]:
+                cores = (cpu_s - self._last[1]) * SECOND_NS / (now_ns - self._last[0])
+            self._last = now_ns, cpu_s
+        self.glimpse = ServerGlimpse(
+            cpu_cores=cores,
+            rss_bytes=sums.get("process_resident_memory_bytes"),
+            connections=sums.get("scalechat_connections"),
+            queue_frames=sums.get("scalechat_queue_frames"),
+            queue_bytes=sums.get("scalechat_queue_bytes"),
+            queue_age_s=max((s.value for s in samples if s.name == "scalechat_queue_age_seconds"), default=None),
+        )

@@ -10,7 +10,7 @@ that arrive late do not leak into what is measured.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from scalechat.load.broadcasts import Broadcast, Broadcasts
 from scalechat.load.client_latencies import ClientLatencies
 from scalechat.load.counters import Counters
+from scalechat.load.elsewhere import Elsewhere
 from scalechat.load.histogram import Histogram
 from scalechat.load.ledger import Outcome, RecipientLedger
 from scalechat.load.plan import Plan
@@ -54,8 +55,14 @@ class Recorder:
         """Room → slot → how many messages it has published."""
         self.members: list[int] = [0] * plan.rooms
         """Room → members that have joined and not left."""
-        self._ledgers: list[RecipientLedger] = []
+        self.elsewhere = Elsewhere(plan)
+        self._ledgers: list[tuple[int, RecipientLedger]] = []
+        """(room, ledger) of everybody that has ever joined."""
+        self._members_settled: list[int] = []
+        """`members` when everything was known about what other processes published."""
         self._rejected: list[int] = [0] * plan.rooms
+        self.refusals: list[tuple[int, int]] = []
+        """(publisher, number) of each message of ours that the server refused."""
         self._chunks = _Chunks()
         self._raw: dict[Key, array[int]] = {}
         self._windows: dict[Key, Histogram] = {}
@@ -81,7 +88,7 @@ class Recorder:
         slots = self.published_by[room]
         slots[slot] += 1
         expected = self.members[room]
-        phase = PhaseNumber.STEADY if intended_ns >= self.steady_from_ns else PhaseNumber.WARMUP
+        phase = self._phase_of(intended_ns)
         self.broadcasts.publish(
             client,
             slots[slot],
@@ -95,6 +102,31 @@ class Recorder:
         self.counters.published += 1
         self.counters.expected += expected
         self.add("send_lag", sent_ns - intended_ns, phase)
+
+    def sighted(self, publisher: int, number: int, *, size_bytes: int, intended_ns: int, sent_ns: int) -> bool:
+        """A member here got a message of another process; the times are of the publisher's clock.
+
+        The first sight of it makes it expected by every member here. False: nobody ever published it.
+        """
+        new = self.elsewhere.see(publisher, number)
+        if not new:
+            return new is not None
+        room = self.plan.room_of(publisher)
+        intended_ns = self.elsewhere.ours_ns(publisher, intended_ns)
+        self.broadcasts.publish(
+            publisher,
+            number,
+            room=room,
+            phase=self._phase_of(intended_ns),
+            size_bytes=size_bytes,
+            expected=self.members[room],
+            intended_ns=intended_ns,
+            sent_ns=self.elsewhere.ours_ns(publisher, sent_ns),
+            ours=False,
+        )
+        if not self.elsewhere.is_settled:
+            self.counters.expected += self.members[room]
+        return True
 
     def add(self, metric: str, value_ns: int, phase: int) -> None:
         """One value of a metric that is not a delivery's."""
@@ -132,8 +164,11 @@ class Recorder:
         self.members[room] += 1
         self.counters.connects += 1
         self.counters.open += 1
-        ledger = RecipientLedger(self.published_by[room], refused=self._rejected[room])
-        self._ledgers.append(ledger)
+        # Before the warm-up nobody has published anything, here or elsewhere.
+        late = self.phase is not PhaseNumber.RAMP
+        unknown = self.elsewhere.unknown_slots(room) if late else ()
+        ledger = RecipientLedger(self.published_by[room], refused=self._refused(room), unknown=unknown)
+        self._ledgers.append((room, ledger))
         return ledger
 
     def leave(self, client: int, ledger: RecipientLedger) -> None:
@@ -141,7 +176,8 @@ class Recorder:
         room = self.plan.room_of(client)
         self.members[room] -= 1
         self.counters.open -= 1
-        ledger.leave(self.published_by[room], refused=self._rejected[room])
+        unknown = self.elsewhere.unknown_slots(room)
+        ledger.leave(self.published_by[room], refused=self._refused(room), unknown=unknown)
 
     def acknowledge(self, client: int, number: int, *, at_ns: int, room_seq: int | None) -> None:
         """The server has taken the client's message."""
@@ -157,7 +193,35 @@ class Recorder:
         """The server has answered the client's message with an error."""
         self.counters.rejected += 1
         self._rejected[self.plan.room_of(client)] += 1
+        if self.plan.share.count > 1:
+            self.refusals.append((client, number))
         self.counters.expected -= self.broadcasts.reject(client, number)
+
+    def settle(self) -> None:
+        """Nobody publishes any more, and what other processes have published is as well known as it will be.
+
+        From now on `outstanding` is exact for their messages too. May be called again when more has become known.
+        """
+        split = False
+        for room in range(self.plan.rooms):
+            for publisher in self.elsewhere.publishers(room):
+                split = True
+                self.published_by[room][self.plan.slot_of(publisher)] = self.elsewhere.published(publisher)
+        self.elsewhere.is_settled = True
+        self._members_settled = list(self.members)
+        if split:
+            self.counters.expected = sum(
+                ledger.expected(self.published_by[room], refused=self._refused(room)) for room, ledger in self._ledgers
+            )
+
+    def unseen(self) -> list[tuple[int, int, int, int]]:
+        """(publisher, first, last, members that were to get it) of other processes' messages that reached nobody."""
+        return [
+            (*stretch, members)
+            for room, members in enumerate(self._members_settled)
+            if members
+            for stretch in self.elsewhere.unseen(room)
+        ]
 
     # --- windows -----------------------------------------------------------------------------------------------------
 
@@ -228,13 +292,18 @@ class Recorder:
         """
         if self.has_ended:
             return self.outstanding
-        excused = sum(count * members for count, members in zip(self._rejected, self.members, strict=True))
-        return max(0, sum(ledger.in_gaps for ledger in self._ledgers) - excused)
+        excused = sum(self._refused(room) * members for room, members in enumerate(self.members))
+        return max(0, sum(ledger.in_gaps for _room, ledger in self._ledgers) - excused)
 
     @property
     def outstanding(self) -> int:
         """Expected deliveries that have not come, late ones and lost ones alike."""
         return self.counters.expected - self.counters.delivered
+
+    @property
+    def totals(self) -> Mapping[Key, Histogram]:
+        """Everything counted, by phase and metric."""
+        return self._totals
 
     def total(self, phase: int, metric: str) -> Histogram:
         """Everything counted of a metric in the phase."""
@@ -251,7 +320,7 @@ class Recorder:
     def missed_by(self, client: int, ledger: RecipientLedger) -> int:
         """How many messages the member did not get that it must have got."""
         room = self.plan.room_of(client)
-        return max(0, ledger.expected(self.published_by[room], refused=self._rejected[room]) - ledger.received)
+        return max(0, ledger.expected(self.published_by[room], refused=self._refused(room)) - ledger.received)
 
     def _count(self, messages: list[Broadcast]) -> list[Broadcast]:
         """Enter messages whose account is closed into the histograms of first and last deliveries."""
@@ -264,6 +333,12 @@ class Recorder:
         for (phase, metric), values in groups.items():
             self._window(phase, metric).add(np.array(values, dtype=np.int64))
         return messages
+
+    def _refused(self, room: int) -> int:
+        return self._rejected[room] + self.elsewhere.refused_in[room]
+
+    def _phase_of(self, intended_ns: int) -> PhaseNumber:
+        return PhaseNumber.STEADY if intended_ns >= self.steady_from_ns else PhaseNumber.WARMUP
 
     def _window(self, phase: int, metric: str) -> Histogram:
         return self._windows.setdefault((phase, metric), Histogram())

@@ -219,8 +219,10 @@ class Conversation:
         message = DirectMessage(
             client_id=effect.client_id, to=effect.to, text=effect.text, ts_unix_ms=int(time.time() * 1000), id=effect.id
         )
-        await self._bus.send_direct(DirectDelivery(message, self._member.session_id))
-        if effect.id is not None:
+        elsewhere = await self._bus.send_direct(DirectDelivery(message, self._member.session_id))
+        if not (elsewhere or self._hub.has_client(effect.to)):
+            self._say(ErrorAnswer(code="not_found", detail="nobody of that name is connected", id=effect.id))
+        elif effect.id is not None:
             self._say(Ack(id=effect.id))
 
     async def _join(self, effect: JoinRoom) -> None:

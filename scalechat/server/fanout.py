@@ -180,7 +180,10 @@ class Sweeper:
 
     async def _sweep(self, room: Room) -> None:
         began_s = room.pending_since_s
-        owed = len(room.pending)  # What comes meanwhile some members hear now and the others in the next sweep.
+        if not room.pending:
+            return
+        # What comes meanwhile some members hear now and the others in the next sweep.
+        oldest, owed = room.pending[0], len(room.pending)
         members = list(room.members)
         at = 0
         while at < len(members):
@@ -192,7 +195,10 @@ class Sweeper:
                 if self._served_since_yield + len(part) > MEMBERS_PER_SLICE:
                     await self._yield()
                 self._served_since_yield += self._serve(room, batch, part)
-        del room.pending[:owed]
+        if (
+            room.pending and room.pending[0] is oldest
+        ):  # Otherwise the log has begun anew, and these are of the new one.
+            del room.pending[:owed]
         self._observe(time.perf_counter() - began_s)
 
     async def _yield(self) -> None:

@@ -23,7 +23,6 @@ from scalechat.server.assets import load_assets
 from scalechat.server.http_access import Access
 from scalechat.server.http_api import ErrorBody, api_router
 from scalechat.server.hub import Hub
-from scalechat.server.member import Member
 from scalechat.server.metrics import Metrics
 from scalechat.wire.messages import BadMessage
 
@@ -57,7 +56,6 @@ def build_app(
     access: Access,
     read_stats: Callable[[], Stats],
     not_ready: Callable[[], str | None],
-    kick: Callable[[Member], None],
     now_s: Callable[[], float],
 ) -> FastAPI:
     """The app. `not_ready` returns why no more clients should be sent here; `now_s` is the queues' clock."""
@@ -71,7 +69,7 @@ def build_app(
     )
     _answer_errors(app)
     app.include_router(_pages(app, metrics, access, read_stats, not_ready))
-    app.include_router(api_router(hub, bus, access, kick, now_s))
+    app.include_router(api_router(hub, bus, access, now_s))
     return app
 
 

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import AfterValidator, BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from scalechat.bus.base import Bus
 from scalechat.server.http_access import Access
 from scalechat.server.hub import Hub
-from scalechat.server.member import Member
 from scalechat.wire.codec import MAX_HISTORY_ITEMS
 from scalechat.wire.messages import MAX_ID_CHARS, Publication, parse_name
 
@@ -100,10 +99,8 @@ class Connections(BaseModel):
 RoomName = Annotated[str, Path(description="Room name: 1 to 64 letters, digits, -_.")]
 
 
-def api_router(
-    hub: Hub, bus: Bus, access: Access, kick: Callable[[Member], None], now_s: Callable[[], float]
-) -> APIRouter:
-    """The routes. `kick` ends a member's connection; `now_s` is the queues' clock."""
+def api_router(hub: Hub, bus: Bus, access: Access, now_s: Callable[[], float]) -> APIRouter:
+    """The routes. `now_s` is the queues' clock."""
     errors: dict[int | str, dict[str, type[ErrorBody]]] = {
         status: {"model": ErrorBody} for status in (401, 403, 422, 503)
     }
@@ -165,13 +162,20 @@ def api_router(
         ]
         return Connections(total=len(every), connections=sorted(every, key=keys[sort], reverse=True)[:limit])
 
-    @router.delete("/connections/{session}", status_code=HTTPStatus.NO_CONTENT, tags=["connections"])
-    async def disconnect(session: str) -> None:
-        """End one connection with code 4005."""
-        member = hub.members.get(session)
-        if member is None:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "no such connection on this node")
-        kick(member)
+    @router.delete(
+        "/connections/{session}",
+        status_code=HTTPStatus.NO_CONTENT,
+        tags=["connections"],
+        responses={202: {"description": "It is not here; every other node has been asked to end it."}},
+    )
+    async def disconnect(session: str) -> Response:
+        """End one connection, on whichever node it is, with code 4005."""
+        if hub.kick(session):
+            return Response(status_code=HTTPStatus.NO_CONTENT)
+        if not bus.spans_nodes:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "no such connection")
+        await bus.kick(session)
+        return Response(status_code=HTTPStatus.ACCEPTED)
 
     return router
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 import trio
 
-from scalechat.bus.base import DirectDelivery, Event, PresenceChange, Receipt, RoomInfo
+from scalechat.bus.base import DirectDelivery, Event, Kick, PresenceChange, Receipt, RoomInfo
 from scalechat.wire.messages import DirectMessage, Publication
 from tests.bus.cancelling import at_every_wait, cancelled_at
 from tests.bus.opening import HISTORY, OpenBus
@@ -315,6 +315,26 @@ class BusContract:
         await node.settle()
         assert await node.bus.rooms() == []
 
+    async def test_an_addressee_on_this_node_alone_is_on_no_other(self, node: OpenBus) -> None:
+        """A bus may be unsure about a stranger, but one that spans no other node knows that there is none."""
+        if not node.bus.spans_nodes:
+            assert await node.bus.send_direct(direct("one")) is False
+
+    # --- what an operator asks for ----------------------------------------------------------------------------------
+
+    async def test_a_kick_reaches_the_node_that_asked_for_it_too(self, node: OpenBus) -> None:
+        """Whoever has the session is told, once."""
+        await node.bus.kick("s1")
+        await node.settle()
+        assert node.events == [Kick("s1")]
+
+    async def test_caught_up_means_delivered(self, node: OpenBus) -> None:
+        """Whatever was published before is with the node when the wait is over."""
+        await node.bus.follow("tea")
+        await say(node, 5)
+        await node.bus.wait_caught_up()
+        assert live(node) == [1, 2, 3, 4, 5]
+
     # --- cancellation -----------------------------------------------------------------------------------------------
 
     async def test_a_cancelled_publish_is_safely_repeated(self, node: OpenBus) -> None:
@@ -361,11 +381,15 @@ class BusContract:
 
         await at_every_wait(scenario)
 
-    @pytest.mark.parametrize("name", ["send_direct", "history", "presence", "population", "rooms"])
+    @pytest.mark.parametrize(
+        "name", ["send_direct", "kick", "wait_caught_up", "history", "presence", "population", "rooms"]
+    )
     async def test_a_cancelled_question_changes_nothing(self, node: OpenBus, name: str) -> None:
         """The next one is answered, and delivery goes on."""
         calls: dict[str, Callable[[], Awaitable[object]]] = {
             "send_direct": lambda: node.bus.send_direct(direct("x")),
+            "kick": lambda: node.bus.kick("s1"),
+            "wait_caught_up": node.bus.wait_caught_up,
             "history": lambda: node.bus.history("tea"),
             "presence": lambda: node.bus.presence("tea"),
             "population": lambda: node.bus.population("tea"),

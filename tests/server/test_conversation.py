@@ -402,6 +402,13 @@ async def test_a_private_message_reaches_all_connections_of_both_parties_but_the
         assert (await stranger.ask(type="history", room="global"))["messages"] == []
 
 
+async def test_a_private_message_to_nobody_is_not_acknowledged() -> None:
+    """Where the bus knows that no other node has the addressee, the sender is told."""
+    async with wired() as node, node.client("/ws?clientId=a") as sender:
+        said = await sender.ask(type="direct", to="nobody", Message="psst", id="1")
+        assert (said["type"], said["code"], said["id"]) == ("error", "not_found", "1")
+
+
 # --- errors ---------------------------------------------------------------------------------------------------------
 
 

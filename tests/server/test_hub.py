@@ -87,6 +87,8 @@ class Joined:
             wake=self.sweeper.wake,
             evict=self._evict,
             policy_of=RoomPolicies().of,
+            kick=self._evict,
+            log_reset=lambda member, _: self._evict(member),
         )
 
     def _evict(self, member: Member) -> None:
@@ -420,6 +422,17 @@ async def test_a_private_message_to_nobody_is_nothing() -> None:
         await node.bus.send_direct(_direct("nobody"))
         late = node.seat("nobody")
         assert late.heard == []
+
+
+async def test_an_operator_ends_the_connection_wherever_the_order_came_from() -> None:
+    """Only the one with that session id, and an id of another node's connection is no error."""
+    async with hub() as node:
+        one, other = node.seat("alice"), node.seat("alice")
+        await node.bus.kick("elsewhere")
+        assert node.evicted == []
+        await node.bus.kick(one.member.session_id)
+        assert node.evicted == [one.member]
+        assert not other.member.outbox.closed
 
 
 async def test_a_private_message_over_the_limit_evicts_its_addressee() -> None:
