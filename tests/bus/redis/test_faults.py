@@ -167,7 +167,7 @@ async def test_a_stream_trimmed_past_a_reader_is_made_up_for_from_the_log(
             await bus.publish("tea", "alice", f"missed {n}")
         redis.cli("xtrim", shard_of("tea").stream.decode(), "maxlen", "1")
         redis.cli("client", "kill", "type", "normal")
-        proxy.thaw()  # The answer that was on its way arrives: it holds the first of them.
+        proxy.thaw()  # The answer that was on its way arrives: it holds the first, or a few.
         await bus.wait_caught_up()
         await bus.publish("tea", "alice", "live again")
         await bus.wait_caught_up()
@@ -176,7 +176,8 @@ async def test_a_stream_trimmed_past_a_reader_is_made_up_for_from_the_log(
     if whole:
         assert (said, resets) == (list(range(1, missed + 3)), [])
     else:
-        assert (said, [reset.page.seq for reset in resets]) == ([1, 2, missed + 2], [missed + 1])
+        assert [reset.page.seq for reset in resets] == [missed + 1]
+        assert said == [*range(1, len(said)), missed + 2]
 
 
 # --- connections are cut --------------------------------------------------------------------------------------------
