@@ -89,11 +89,6 @@ class VirtualClient:
         return self.opened_ns is not None and self.closed_ns is None
 
     @property
-    def traffic(self) -> tuple[int, int]:
-        """Bytes received and sent."""
-        return (0, 0) if self._stream is None else (self._stream.received_bytes, self._stream.sent_bytes)
-
-    @property
     def ledger(self) -> RecipientLedger | None:
         """What it must get and got; None when it never joined."""
         return self._inbox.ledger
@@ -154,10 +149,13 @@ class VirtualClient:
             nursery=nursery,
             reader=self._reader,
             on_batch=self._inbox.take,
+            # A dialect with a reader of its own reads several frames together: one alone means nothing.
+            follower=self._inbox if self._reader is world.reader else None,
             on_end=self._on_end,
             sock=link.sock,
             fed=link.sock is not None,
             binary=world.dialect.binary,
+            traffic=world.recorder.counters.traffic,
         )
         if link.sock is not None:
             stream.on_close(world.poller.add(link.sock, stream))
@@ -219,6 +217,7 @@ class VirtualClient:
         ledger = self._inbox.ledger
         if self.is_open and ledger is not None:
             self.closed_ns = self._world.clock()
+            self._inbox.close()
             self._world.recorder.leave(self.number, ledger)
             if self.closed_by is None:
                 self._world.recorder.counters.disconnects += 1
