@@ -110,9 +110,8 @@ class Truth:
 
     def figures(self) -> dict[str, int]:
         """As the ledger of a run names them."""
-        names = ("published", "rejected", "unacked", "expected", "delivered", "missing")
-        names += ("duplicated", "reordered", "corrupted", "phantom")
-        return {name: getattr(self, name) for name in names}
+        counts = "published rejected unacked expected delivered missing duplicated reordered corrupted phantom"
+        return {name: getattr(self, name) for name in counts.split()}
 
 
 @dataclass(eq=False)
