@@ -39,6 +39,9 @@ class Share:
     count: int = 1
 
 
+EVERYTHING: Final = Share()
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Clients are numbered 0…clients-1; client k is in room k mod rooms, and the first `publishers` clients publish.
@@ -57,11 +60,11 @@ class Plan:
     seed: int
     crowd: Crowd
     tempo: Tempo
-    share: Share = Share()
+    share: Share = EVERYTHING
     """Numbers, rooms and slots are the whole plan's in every process; only some of the clients are its own."""
 
     @classmethod
-    def of(cls, config: LoadConfig, seed: int, share: Share = Share()) -> Plan:
+    def of(cls, config: LoadConfig, seed: int, share: Share = EVERYTHING) -> Plan:
         """The plan for a configuration. Raises `UsageError` for sizes or kinds that cannot be."""
         crowd = Crowd.of(config)
         return cls(
