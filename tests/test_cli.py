@@ -20,7 +20,7 @@ from scalechat.cli import BROKEN_PIPE, INTERRUPTED, ending_of, main
 from scalechat.config import OperationalError, ScaleChatError, UsageError
 from tests.conftest import ServeProcess, clean_environ
 
-COMMANDS = ["serve", "chat", "load", "report", "demo"]
+COMMANDS = ["serve", "chat", "load", "capacity", "report", "demo"]
 Capture = pytest.CaptureFixture[str]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import trio
@@ -11,13 +11,14 @@ import trio
 from scalechat.config import LoadConfig, OperationalError
 from scalechat.load.assignment import Assignment
 from scalechat.load.connector import Connector, TcpConnector
-from scalechat.load.dialects import Names, dialect_of
+from scalechat.load.dialects import Dialect, Names, Plain, ScaleChatV1
 from scalechat.load.ending import Interruption
 from scalechat.load.plan import EVERYTHING, Plan, Share
 from scalechat.load.preflight import greet, require_files
 from scalechat.load.results import Scalar
 from scalechat.load.scrape import MetricsPage
 from scalechat.load.slo import parse_slo
+from scalechat.load.template import ByTemplate
 from scalechat.load.verdict import EXIT_INTERRUPTED
 
 
@@ -51,7 +52,7 @@ async def assign(
     slos = tuple(parse_slo(expression) for expression in config.slo)
     drawn = secrets.randbits(63) if config.seed is None else config.seed
     plan = Plan.of(config, drawn if seed is None else seed, share)
-    dialect = dialect_of(config)
+    dialect = _dialect_of(config)
     names = Names.of(config, secrets.randbits(32) if run is None else run)
     stated: Mapping[str, Scalar] = {}
     page = None
@@ -73,6 +74,23 @@ async def assign(
         page=page,
         stated=stated,
     )
+
+
+def greeter(config: LoadConfig) -> Callable[[], Awaitable[None]]:
+    """Something that connects to the target once and leaves again; raises `OperationalError` where it cannot."""
+    dialect, names = _dialect_of(config), Names.of(config, secrets.randbits(32))
+
+    async def hello() -> None:
+        connector = await TcpConnector.resolve(config.server_url)
+        await greet(connector, dialect, names, config)
+
+    return hello
+
+
+def _dialect_of(config: LoadConfig) -> Dialect:
+    if config.template is not None:
+        return ByTemplate(config.template)
+    return Plain() if config.target == "plain" else ScaleChatV1()
 
 
 @asynccontextmanager

@@ -62,7 +62,7 @@ async def serve(config: ServeConfig, *, task_status: trio.TaskStatus[Bound] = tr
     file_limit_before, file_limit = raise_file_limit()
     node = Node(config, file_limit)
     try:
-        sockets = bind(config.host, config.port)
+        sockets = bind(config.host, config.port, backlog=config.backlog, send_buffer_bytes=config.send_buffer_bytes)
     except OSError as error:
         raise OperationalError(_cannot_listen(config, error)) from error
     listener = node.listen_on(sockets)

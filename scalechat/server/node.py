@@ -75,7 +75,11 @@ class Node:
             kick=evictor.kicked,
         )
         self.heartbeat = Heartbeat(
-            period_s=config.heartbeat_s, queue_age_s=config.queue_age_s, backlog=self._backlog, evictor=evictor
+            period_s=config.heartbeat_s,
+            queue_age_s=config.queue_age_s,
+            backlog=self._backlog,
+            evictor=evictor,
+            spread=config.heartbeat_phase == "spread",
         )
         self.admission = Admission(
             max_connections=config.max_connections or max(1, min(file_limit, FILE_LIMIT_CAP) - RESERVED_FDS),
