@@ -96,7 +96,8 @@ class Rows:
     def timeseries(self, clients: Sequence[VirtualClient], target_clients: int, at_ns: int) -> TimeseriesRow:
         """The counters as they are now."""
         recorder, counters = self.recorder, self.recorder.counters
-        received, sent = (sum(column) for column in zip(*(client.traffic for client in clients), strict=True))
+        traffic = [client.traffic for client in clients]
+        received, sent = sum(one for one, _ in traffic), sum(other for _, other in traffic)
         failures = counters.connect_failures
         return TimeseriesRow(
             t_s=self.timeline.t_s(at_ns),

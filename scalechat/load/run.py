@@ -71,6 +71,8 @@ class Run:
         self._settled = trio.Event()
         mine = todo.plan.mine()
         self._unsettled = len(mine)
+        if not mine:
+            self._settled.set()
         self._begin_ns: int | None = None
         """When publishing begins, as agreed with the other processes."""
         self._publishing: Publishing | None = None
