@@ -111,7 +111,10 @@ class ServeConfig:
     ] = 8080
 
     bus: Annotated[
-        str, _ENGINE, BUS, about("What carries a message to every node: 'memory' serves from this process alone.")
+        str,
+        _ENGINE,
+        BUS,
+        about("What carries a message to every node: 'memory' (this process alone) or a Redis, redis://host:port."),
     ] = "memory"
     workers: Annotated[WholeNumber, _ENGINE, WORKERS, about("Server processes that share the port.")] = 1
     fanout: Annotated[Fanout, _ENGINE, about("How a publication becomes frames for the members of a room.")] = (

@@ -60,6 +60,8 @@ class Batch:
     deliveries: tuple[tuple[int, int], ...]
     """(slot, number) of each."""
     rows: array[int]
+    payloads: tuple[bytes, ...]
+    """Of the deliveries."""
     others: tuple[Other, ...]
 
 
@@ -81,6 +83,7 @@ class Decoder:
         room = -1
         deliveries: list[tuple[int, int]] = []
         rows = array("q")
+        taken: list[bytes] = []
         others: list[Other] = []
         for text in texts:
             frame = self._known.get(text) or self._learn(text)
@@ -88,9 +91,10 @@ class Decoder:
                 room = frame.room
                 deliveries.append((frame.slot, frame.number))
                 rows.append(frame.row)
+                taken.append(text)
             else:
                 others.append(frame)
-        return Batch(room, tuple(deliveries), rows, tuple(others))
+        return Batch(room, tuple(deliveries), rows, tuple(taken), tuple(others))
 
     def _learn(self, text: bytes) -> Other:
         frame = self._read(text)

@@ -30,6 +30,7 @@ from scalechat.load.part import Part, Steady, Unseen, part_ledger, this_worker
 from scalechat.load.plan import SECOND_NS, Schedule
 from scalechat.load.publishing import Publishing
 from scalechat.load.results import RunWriter
+from scalechat.load.room_stream import RoomStream
 from scalechat.load.surroundings import Surroundings
 from scalechat.load.timeline import PhaseNumber
 from scalechat.load.verdict import Facts
@@ -88,6 +89,7 @@ class Run:
             recorder=self._recorder,
             decode=decode,
             reader=SharedReader(decode),
+            streams=[RoomStream(todo.plan.rooms, binary=todo.dialect.binary) for _ in range(todo.plan.rooms)],
             errors=self._instruments.errors,
             poller=self._instruments.poller,
             clock=clock,

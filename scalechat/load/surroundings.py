@@ -13,6 +13,7 @@ from scalechat.load.errors import ErrorLog
 from scalechat.load.pacing import NowNs
 from scalechat.load.poller import Poller
 from scalechat.load.recorder import Recorder
+from scalechat.load.room_stream import RoomStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Surroundings:
     decode: Callable[[Sequence[bytes]], Batch]
     reader: SharedReader[Batch]
     """Decodes with `decode`, and remembers for everybody."""
+    streams: Sequence[RoomStream]
+    """One for each room."""
     errors: ErrorLog
     poller: Poller
     clock: NowNs

@@ -154,6 +154,8 @@ class VirtualClient:
             nursery=nursery,
             reader=self._reader,
             on_batch=self._inbox.take,
+            # A dialect with a reader of its own reads several frames together: one alone means nothing.
+            follower=self._inbox if self._reader is world.reader else None,
             on_end=self._on_end,
             sock=link.sock,
             fed=link.sock is not None,
@@ -219,6 +221,7 @@ class VirtualClient:
         ledger = self._inbox.ledger
         if self.is_open and ledger is not None:
             self.closed_ns = self._world.clock()
+            self._inbox.close()
             self._world.recorder.leave(self.number, ledger)
             if self.closed_by is None:
                 self._world.recorder.counters.disconnects += 1

@@ -24,6 +24,7 @@ from scalechat.server.listener import bind
 from scalechat.server.log import configure_logging
 from scalechat.server.node import Node
 from scalechat.server.vitals import collector_for_many_connections, observed_collections, raise_file_limit
+from scalechat.values import redact_url
 
 log = structlog.get_logger("scalechat.server")
 
@@ -86,7 +87,7 @@ async def serve(config: ServeConfig, *, task_status: trio.TaskStatus[Bound] = tr
                         file_limit_before=file_limit_before,
                         max_connections=node.admission.max_connections,
                         fanout=config.fanout,
-                        bus=config.bus,
+                        bus=redact_url(config.bus),
                     )
                     task_status.started(bound)
                     await anext(signals)
