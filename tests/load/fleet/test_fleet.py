@@ -54,7 +54,7 @@ def tables_agree_with_the_ledger(outcome: RunOutcome) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lies", "v1"),
+    "lies,v1",
     [*((lies, True) for lies in LIES.values()), (LIES["everything"], False)],
     ids=[*LIES, "everything, plain"],
 )
@@ -98,9 +98,9 @@ async def test_refused_messages_are_expected_in_no_process(autojump_clock: MockC
 
 async def test_a_fleet_publishes_what_one_process_would(autojump_clock: MockClock, tmp_path: Path) -> None:
     """The same messages at the same intended times: a plan does not depend on who carries it out."""
-    options = {"clients": 10, "rooms": 1, "msg_frequency_ms": 100.0}
-    alone = await virtual_run(Broadcaster(v1=True).serve, tmp_path / "alone", **options)
-    fleet = await virtual_fleet(Broadcaster(v1=True).serve, tmp_path / "fleet", **options)
+    server = Broadcaster(v1=True)
+    alone = await virtual_run(server.serve, tmp_path / "alone", clients=10, msg_frequency_ms=100.0)
+    fleet = await virtual_fleet(server.serve, tmp_path / "fleet", clients=10, msg_frequency_ms=100.0)
 
     def intended(outcome: RunOutcome) -> dict[str, int]:
         rows = list(read_run(outcome.run_dir).rows(BroadcastRow))
