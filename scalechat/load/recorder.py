@@ -79,6 +79,8 @@ class Recorder:
         self.members: list[int] = [0] * plan.rooms
         """Room → members that have joined and not left."""
         self.elsewhere = Elsewhere(plan)
+        self.in_gaps = 0
+        """Numbers that were leapt over and have not come, of all ledgers together."""
         self._ledgers: list[tuple[int, RecipientLedger]] = []
         """(room, ledger) of everybody that has ever joined."""
         self._members_settled: list[int] = []
@@ -378,7 +380,7 @@ class Recorder:
         if self.has_ended:
             return self.outstanding
         excused = sum(self._refused(room) * members for room, members in enumerate(self.members))
-        return max(0, sum(ledger.in_gaps for _room, ledger in self._ledgers) - excused)
+        return max(0, self.in_gaps - excused)
 
     @property
     def outstanding(self) -> int:
