@@ -74,6 +74,7 @@ class Joined:
         self.sweeper = Sweeper(
             Coalesced(),
             counters=made.counters,
+            backlog=made.backlog,
             evict=self._evict,
             pause=Resync(counters=made.counters, evict=self._evict).pause,
             observe=lambda _seconds: None,
