@@ -131,6 +131,11 @@ class Plan:
         """The clients of this process, in order."""
         return [client for client in range(self.clients) if self.is_mine(client)]
 
+    def most_messages(self, length_ns: int) -> int:
+        """A number that no publisher reaches in a schedule of this length (at random: not once in 10^20 times)."""
+        mean = length_ns / self.period_ns
+        return math.ceil(mean + 2 + (10 * math.sqrt(mean) + 50 if self.arrivals == "poisson" else 0))
+
     def connect_ns(self, client: int) -> int:
         """When the client is intended to connect."""
         return round(client * SECOND_NS / self.connections_per_s)

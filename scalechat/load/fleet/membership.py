@@ -46,7 +46,6 @@ class Membership:
         self._accounts: dict[int, Account] = {}
         self._shifts: dict[int, int] = {}
         self._lost: set[int] = set()
-        self._announced: tuple[int, bool] | None = None
         self._changed = trio.Event()
         self._begin_ns: int | None = None
         self._begun = trio.Event()
@@ -109,14 +108,10 @@ class Membership:
 
     def announce(self, recorder: Recorder, *, final: bool) -> None:
         """See `Company`."""
-        state = (len(recorder.refusals), final)
-        if state == self._announced:
-            return
-        self._announced = state
         split = not self._plan.rooms_are_whole
         published = [self._published(recorder, publisher) for publisher in self._publishers(self._plan.share.index)]
-        refused = recorder.refusals if split else []
-        self._post.tell(Account(published if split else [], list(refused), final))
+        unowed = recorder.unowed() if final else recorder.refusals  # an ack may come yet
+        self._post.tell(Account(published if split else [], list(unowed) if split else [], final))
 
     @property
     def has_told(self) -> bool:
@@ -155,10 +150,10 @@ class Membership:
         account = self._accounts.get(index)
         if account is None or not account.published:
             return
-        refused: dict[int, list[int]] = {}
-        for publisher, number in account.refused:
-            refused.setdefault(publisher, []).append(number)
+        unowed: dict[int, list[int]] = {}
+        for publisher, number in account.unowed:
+            unowed.setdefault(publisher, []).append(number)
         for publisher, published in zip(self._publishers(index), account.published, strict=True):
-            elsewhere.announce(publisher, published, refused.get(publisher, ()))
+            elsewhere.announce(publisher, published, unowed.get(publisher, ()))
         if elsewhere.is_settled:
             self._recorder.settle()

@@ -54,8 +54,8 @@ class Account(_Message, frozen=True):
 
     published: list[int]
     """For each of its publishers, ascending; empty when no room is split."""
-    refused: list[tuple[int, int]]
-    """(publisher, number) of what the server refused; likewise."""
+    unowed: list[tuple[int, int]]
+    """(publisher, number) of what the server refused or never acknowledged; complete when this is final."""
     final: bool
 
 
