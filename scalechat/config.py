@@ -22,7 +22,6 @@ from scalechat.values import (
     SWITCH,
     TOKEN_SECRET,
     WEBSOCKET_URL,
-    WORKERS,
     WholeNumber,
     about,
     above_zero,
@@ -106,7 +105,12 @@ class ServeConfig:
     bus: Annotated[
         str, _ENGINE, BUS, about("What carries a message to every node: 'memory' serves from this process alone.")
     ] = "memory"
-    workers: Annotated[WholeNumber, _ENGINE, WORKERS, about("Server processes that share the port.")] = 1
+    workers: Annotated[
+        WholeNumber,
+        _ENGINE,
+        between(1, 64, "processes"),
+        about("Server processes that share the port; with the bus 'memory' a private redis-server runs between them."),
+    ] = 1
     fanout: Annotated[Fanout, _ENGINE, about("How a publication becomes frames for the members of a room.")] = (
         "coalesced"
     )

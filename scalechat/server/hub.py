@@ -60,6 +60,8 @@ class Hub:
         self.members: dict[str, Member] = {}
         """By session id."""
         self.draining = False
+        self._publishing = 0
+        self._published: trio.Event | None = None
 
     # --- connections ------------------------------------------------------------------------------------------------
 
@@ -159,9 +161,21 @@ class Hub:
         """Give a message its place. Raises `BusError`, always so once this node is draining."""
         if self.draining:
             raise BusError("the server is draining")
-        receipt = await self._bus.publish(room, client_id, text, id)
+        self._publishing += 1
+        try:
+            receipt = await self._bus.publish(room, client_id, text, id)
+        finally:
+            self._publishing -= 1
+            if self._published is not None and not self._publishing:
+                self._published.set()
         self._counters.publications += not receipt.duplicate
         return receipt
+
+    async def wait_published(self) -> None:
+        """While draining: wait until no publication is under way any more."""
+        if self._publishing:
+            self._published = trio.Event()
+            await self._published.wait()
 
     # --- what the bus delivers --------------------------------------------------------------------------------------
 

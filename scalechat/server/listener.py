@@ -46,8 +46,11 @@ ServeHttp = Callable[[TcpStream, bytes], Awaitable[None]]
 log = structlog.get_logger("scalechat.server")
 
 
-def bind(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets for every address of `host`. Raises OSError."""
+def bind(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
+    """Listening sockets for every address of `host`. Raises OSError.
+
+    `shared`: the kernel spreads connections over all shared sockets of the port, whatever processes have them.
+    """
     sockets: list[socket.socket] = []
     try:
         for family, kind, protocol, _, address in sorted(
@@ -56,6 +59,8 @@ def bind(host: str, port: int) -> list[socket.socket]:
             sock = socket.socket(family, kind, protocol)
             sockets.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if port == 0 and len(sockets) > 1:  # One free port for all addresses.

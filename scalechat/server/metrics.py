@@ -64,6 +64,7 @@ class Gauges:
     queues: list[tuple[int, int]]
     tasks: int
     draining: bool
+    accept_rate_per_s: float
 
 
 class Metrics:
@@ -164,6 +165,8 @@ class _Snapshots(Collector):
         yield _histogram_of_now("scalechat_queue_frames_per_connection", "Frames", frames, idle, _FRAME_BUCKETS)
         yield _histogram_of_now("scalechat_queue_bytes_per_connection", "Bytes", sizes, idle, _BYTE_BUCKETS)
         yield GaugeMetricFamily("scalechat_tasks", "Trio tasks.", now.tasks)
+        text = "Clients per second that a drain would send elsewhere."
+        yield GaugeMetricFamily("scalechat_accept_rate_per_second", text, now.accept_rate_per_s)
         yield GaugeMetricFamily("scalechat_draining", "1 while the server is going away.", int(now.draining))
 
 

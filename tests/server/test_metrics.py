@@ -35,6 +35,7 @@ GAUGES = (
     "rooms",
     "members",
     "tasks",
+    "accept_rate_per_second",
     "draining",
     "limit",
     "build_info",
@@ -77,6 +78,7 @@ IDLE = Gauges(
     queues=[],
     tasks=3,
     draining=False,
+    accept_rate_per_s=200.0,
 )
 
 
@@ -179,6 +181,7 @@ def test_queues_are_shown_per_connection() -> None:
         queues=[(1, 100), (20, 5000)],
         tasks=3,
         draining=True,
+        accept_rate_per_s=900.0,
     )
     metrics = _metrics(gauges=gauges)
     frames = "scalechat_queue_frames_per_connection"
