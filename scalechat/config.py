@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import msgspec
 from cyclopts import Group, Parameter
 
+from scalechat.scenario import AnyKind, Event, Step
 from scalechat.tables import Template
 from scalechat.values import (
     BUS,
@@ -59,10 +60,12 @@ class OperationalError(ScaleChatError):
 
 Fanout = Literal["coalesced", "encode-once", "per-client"]
 SlowConsumer = Literal["disconnect", "drop_oldest", "drop_newest", "latest", "pause"]
+HeartbeatPhase = Literal["spread", "together"]
 LogFormat = Literal["auto", "json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Arrivals = Literal["fixed", "jittered", "poisson"]
 Target = Literal["scalechat", "plain", "template"]
+Vary = Literal["clients", "rate", "rooms"]
 
 _DEFAULT_URL = "ws://localhost:8080/ws"
 
@@ -72,6 +75,8 @@ _DAY_S = 24 * _HOUR_S
 _DAY_MS = 1_000 * _DAY_S
 _MANY = 1_000_000
 _MIB = 1_048_576
+
+_DURATION_S = 30.0
 
 
 def _panel(title: str, position: int) -> Parameter:
@@ -83,11 +88,13 @@ _ENGINE = _panel("Engine", 2)
 _LIMITS = _panel("Limits", 3)
 _ACCESS = _panel("Who may come in", 4)
 _LOGS = _panel("Logs", 5)
+_TUNING = _panel("Tuning, for those who measure", 6)
 
 _TARGET = _panel("Target", 1)
 _LOAD = _panel("Load", 2)
 _PHASES = _panel("Phases", 3)
 _RESULT = _panel("Result", 4)
+_SEARCH = _panel("Search", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +110,10 @@ class ServeConfig:
     ] = 8080
 
     bus: Annotated[
-        str, _ENGINE, BUS, about("What carries a message to every node: 'memory' serves from this process alone.")
+        str,
+        _ENGINE,
+        BUS,
+        about("What carries a message to every node: 'memory' (this process alone) or a Redis, redis://host:port."),
     ] = "memory"
     workers: Annotated[
         WholeNumber,
@@ -216,6 +226,25 @@ class ServeConfig:
         bool, _ACCESS, SWITCH, about("Show the read-only pages also when not bound to loopback.")
     ] = False
 
+    backlog: Annotated[
+        WholeNumber,
+        _TUNING,
+        between(1, 65_535),
+        about("Connections the kernel completes while the server is busy; it caps this at net.core.somaxconn."),
+    ] = 4_096
+    send_buffer_bytes: Annotated[
+        WholeNumber,
+        _TUNING,
+        named("send-buffer"),
+        between(0, 64 * _MIB, "bytes"),
+        about("Bytes the kernel may hold for one client before our own queue begins; 0: as it likes."),
+    ] = 0
+    heartbeat_phase: Annotated[
+        HeartbeatPhase,
+        _TUNING,
+        about("When clients are pinged: 'spread' over the period, or 'together' at one moment of it."),
+    ] = "spread"
+
     log_format: Annotated[LogFormat, _LOGS, about("'auto': 'console' on a terminal, 'json' elsewhere.")] = "auto"
     log_level: Annotated[LogLevel, _LOGS, about("Least severe event that is logged.")] = "info"
     log_period_s: Annotated[
@@ -251,6 +280,9 @@ class LoadConfig:
         above_zero(_HOUR_S, "seconds"),
         about("Seconds that one connection may take to be established."),
     ] = 10.0
+    no_reconnect: Annotated[
+        bool, _TARGET, SWITCH, about("A client whose connection is lost stays away; otherwise it dials again.")
+    ] = False
 
     clients: Annotated[WholeNumber, _LOAD, between(1, _MANY), about("Simulated clients.")] = 1
     msg_frequency_ms: Annotated[
@@ -284,8 +316,20 @@ class LoadConfig:
         about("Seed of the plan: the same seed gives the same plan."),
     ] = None
     scenario: Annotated[
-        Path | None, _LOAD, unset("none"), about("TOML file with any of these settings, as in configs/scenarios.")
+        Path | None,
+        _LOAD,
+        unset("none"),
+        about(
+            "TOML file with any of these settings and the tables [[kinds]], [[events]] and [[phases]], "
+            "as in configs/scenarios."
+        ),
     ] = None
+    kinds: Annotated[
+        tuple[AnyKind, ...], _LOAD, table(tuple[AnyKind, ...]), about("Clients that are not normal ones.")
+    ] = ()
+    events: Annotated[
+        tuple[Event, ...], _LOAD, table(tuple[Event, ...]), about("What happens once, at a time of the measured phase.")
+    ] = ()
 
     ramp_per_s: Annotated[
         float,
@@ -307,7 +351,10 @@ class LoadConfig:
         named("duration"),
         above_zero(7 * _DAY_S, "seconds"),
         about("Seconds measured, after the warm-up."),
-    ] = 30.0
+    ] = _DURATION_S
+    phases: Annotated[
+        tuple[Step, ...], _PHASES, table(tuple[Step, ...]), about("Steps after the warm-up, instead of a duration.")
+    ] = ()
     drain_s: Annotated[
         float,
         _PHASES,
@@ -336,6 +383,13 @@ class LoadConfig:
 
     def __post_init__(self) -> None:
         """Refuse combinations that no plan can be made for."""
+        if self.phases and self.duration_s != _DURATION_S:
+            raise UsageError("the scenario's [[phases]] say how long the run takes: leave --duration out")
+        names = [step.name for step in self.steps]
+        if len({*names, "ramp", "warmup", "drain"}) != len(names) + 3:
+            raise UsageError("[[phases]] need names of their own: each another, and none ramp, warmup or drain")
+        if not any(step.measured for step in self.steps):
+            raise UsageError("[[phases]] need one that is measured")
         if (self.target == "template") != (self.template is not None):
             raise UsageError("--target template and the scenario's [template] table go together: give both or neither")
         if self.publishers is not None and self.publishers > self.clients:
@@ -346,6 +400,90 @@ class LoadConfig:
         if self.rooms > self.clients:
             raise UsageError(
                 f"{self.rooms} rooms are more than {self.clients} clients: lower --rooms or raise --clients"
+            )
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What follows the warm-up: the scenario's phases, or one of `duration_s` seconds."""
+        return self.phases or (Step(name="steady", duration_s=self.duration_s),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityConfig(LoadConfig):
+    """What `capacity` can be told: how to search, and with every setting of `load` what a probe is.
+
+    A probe is much shorter than a run that stands for itself, and has objectives; otherwise it is the same run.
+    """
+
+    vary: Annotated[
+        Vary,
+        _SEARCH,
+        about(
+            "What is raised: 'clients' in the same rooms, the 'rate' of messages/s of all publishers together, or "
+            "'rooms' of the same size. The search starts from what --clients, --msg-frequency and --rooms say."
+        ),
+    ] = "clients"
+    max_value: Annotated[
+        float | None,
+        _SEARCH,
+        named("max"),
+        above_zero(_MANY, "of what is varied"),
+        unset("1,000,000"),
+        about("Load that is not exceeded; when it holds, the answer is 'at least'."),
+    ] = None
+    resolution: Annotated[
+        float,
+        _SEARCH,
+        between(0.001, 0.5),
+        about("How wide the answer's bracket may be, as a part of its upper end."),
+    ] = 0.05
+    confirm: Annotated[
+        WholeNumber, _SEARCH, between(1, 100), about("How often the answer must hold before it is given …")
+    ] = 2
+    confirm_of: Annotated[WholeNumber, _SEARCH, between(1, 100), about("… out of so many probes of that load.")] = 3
+    calm_timeout_s: Annotated[
+        float,
+        _SEARCH,
+        named("calm-timeout"),
+        between(0, _HOUR_S, "seconds"),
+        about("Seconds to wait between two probes until the server is as quick to greet as before the first."),
+    ] = 30.0
+
+    clients: Annotated[WholeNumber, _LOAD, between(1, _MANY), about("Simulated clients of the first probe.")] = 100
+    ramp_per_s: Annotated[
+        float,
+        _PHASES,
+        named("ramp"),
+        above_zero(_MANY, "connections per second"),
+        about("Connections opened per second at the start."),
+    ] = 1_000.0
+    warmup_s: Annotated[
+        float,
+        _PHASES,
+        named("warmup"),
+        between(0, _DAY_S, "seconds"),
+        about("Seconds of each probe under load before anything is measured."),
+    ] = 2.0
+    duration_s: Annotated[
+        float,
+        _PHASES,
+        named("duration"),
+        above_zero(_DAY_S, "seconds"),
+        about("Seconds of each probe that are measured, after the warm-up."),
+    ] = 6.0
+    slo: Annotated[
+        tuple[str, ...],
+        _RESULT,
+        SEVERAL,
+        about("Objective such as 'p99(delivery) < 200ms' or 'missing == 0'; give it once for each."),
+    ] = ("p99(delivery) < 200ms", "missing == 0")
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that no search can be made for."""
+        LoadConfig.__post_init__(self)  # super() finds no cell in a class that `slots` has made anew
+        if self.confirm > self.confirm_of:
+            raise UsageError(
+                f"--confirm {self.confirm} is more than --confirm-of {self.confirm_of}: nothing could hold so often"
             )
 
 
@@ -402,9 +540,31 @@ class DemoConfig:
     open: Annotated[bool, SWITCH, about("Show the report in the web browser.")] = False
 
 
+@dataclass(frozen=True, slots=True)
+class ExperimentConfig:
+    """What `experiment` can be told."""
+
+    names: Annotated[
+        tuple[str, ...],
+        named("name"),
+        SEVERAL,
+        NO_TWIN,
+        about("'list', 'all', names from the list, or files like those in configs/experiments."),
+    ]
+    out: Annotated[Path, about("Where the results go.")] = field(default=Path("runs"), kw_only=True)
+
+
 SECRETS = frozenset(
     f.name
-    for config in (ServeConfig, LoadConfig, ChatConfig, ReportConfig, DemoConfig)
+    for config in (
+        ServeConfig,
+        LoadConfig,
+        CapacityConfig,
+        ChatConfig,
+        ReportConfig,
+        DemoConfig,
+        ExperimentConfig,
+    )
     for f in fields(config)
     if not f.repr
 )
@@ -425,7 +585,7 @@ def _public(value: object, *, secret: bool) -> PlainValue:
         return "***"
     if isinstance(value, bool | int | float):
         return value
-    if isinstance(value, msgspec.Struct):
+    if isinstance(value[0] if isinstance(value, tuple) and value else value, msgspec.Struct):
         return msgspec.json.encode(value).decode()
     if isinstance(value, tuple):
         return [str(item) for item in value]

@@ -6,7 +6,9 @@ flag and the value, so it starts with a verb: ``--port 70000 must be from 0 to 6
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -29,24 +31,44 @@ def unset(means: str) -> Parameter:
     return Parameter(show_default=lambda _: means)
 
 
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A rule: finite and from `low` to `high`."""
+
+    low: float
+    high: float
+    unit: str
+
+    def __call__(self, _type: object, value: float | None) -> None:
+        """Raise ValueError for a value that is not."""
+        if value is not None and not (math.isfinite(value) and self.low <= value <= self.high):
+            unit = self.unit and " " + self.unit
+            raise ValueError(f"must be from {_digits(self.low)} to {_digits(self.high)}{unit}")
+
+
+@dataclass(frozen=True, slots=True)
+class AboveZero:
+    """A rule: more than 0 and at most `high`."""
+
+    high: float
+    unit: str
+
+    def __call__(self, _type: object, value: float | None) -> None:
+        """Raise ValueError for a value that is not."""
+        if value is not None and not 0 < value <= self.high:  # NaN fails both comparisons
+            raise ValueError(f"must be more than 0 and at most {_digits(self.high)} {self.unit}")
+
+
 def between(low: float, high: float, unit: str = "") -> Parameter:
     """Accept finite numbers from `low` to `high`, both included."""
 
-    def check(_type: object, value: float | None) -> None:
-        if value is not None and not (math.isfinite(value) and low <= value <= high):
-            raise ValueError(f"must be from {_digits(low)} to {_digits(high)}{unit and ' ' + unit}")
-
-    return _measured(check, unit)
+    return _measured(Between(low, high, unit), unit)
 
 
 def above_zero(high: float, unit: str) -> Parameter:
     """Accept numbers greater than zero, up to and including `high`."""
 
-    def check(_type: object, value: float | None) -> None:
-        if value is not None and not 0 < value <= high:  # NaN fails both comparisons
-            raise ValueError(f"must be more than 0 and at most {_digits(high)} {unit}")
-
-    return _measured(check, unit)
+    return _measured(AboveZero(high, unit), unit)
 
 
 def _measured(check: Callable[[object, float | None], None], unit: str) -> Parameter:
@@ -113,16 +135,24 @@ def room_rules(choices: Sequence[str]) -> Parameter:
 
 
 def _bus(_type: object, value: str) -> None:
-    if value.partition(":")[0] in ("redis", "rediss"):
-        raise ValueError("is not in this release: the only bus is 'memory'")
-    if value != "memory":
-        raise ValueError("must be 'memory'")
+    if value == "memory":
+        return
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # raises outside 0…65535
+    except ValueError as error:
+        raise ValueError(f"is not a URL: {error}") from None
+    if not ((parts.scheme in ("redis", "rediss") and parts.hostname) or (parts.scheme == "unix" and parts.path)):
+        raise ValueError("must be 'memory', redis://host:port, rediss://host:port (TLS) or unix:///path/of/redis.sock")
+    if parts.scheme != "unix" and not re.fullmatch(r"/?|/\d+", parts.path):
+        raise ValueError(f"must have the number of a database after the '/', not {parts.path[1:]!r}")
 
 
 class _FromTable:
     """Reads the value of a `table` setting out of its one token, which is JSON."""
 
     def __init__(self, shape: object) -> None:
+        self._shape = shape
         self._decoder = msgspec.json.Decoder(shape)
 
     def __call__(self, _type: object, tokens: Sequence[Token]) -> object:
@@ -132,14 +162,35 @@ class _FromTable:
             return self._decoder.decode(tokens[0].value)
         except msgspec.ValidationError as error:
             # A field is named as msgspec names it: `$.delivery` is [table.delivery] in the file.
-            raise ValueError(f"cannot be used: {str(error)[:1].lower()}{str(error)[1:]}") from None
+            complaint = f"{str(error)[:1].lower()}{str(error)[1:]}"
+            raise ValueError(f"cannot be used: {complaint}{self._meant(complaint)}") from None
         except msgspec.DecodeError:
             raise ValueError("must be a table") from None
+
+    def _meant(self, complaint: str) -> str:
+        """The known word nearest to the one complained about, if there is one."""
+        unknown = _UNKNOWN.match(complaint)
+        if unknown is None:
+            return ""
+        known = _WORDS.findall(msgspec.json.encode(msgspec.json.schema(self._shape)).decode())
+        near = difflib.get_close_matches(unknown[1], {word for pair in known for word in pair if word}, n=1)
+        return f"; did you mean {near[0]}?" if near else ""
+
+
+_UNKNOWN = re.compile(r"(?:object contains unknown field|invalid value) [`'](.*?)[`']")
+_WORDS = re.compile(r'"(\w+)":\{|"enum":\["([\w-]+)"\]')
 
 
 def table(shape: object) -> Parameter:
     """A setting that is a table of the TOML file (or several of one name), and only there; `shape` is its type."""
-    return Parameter(converter=_FromTable(shape), accepts_keys=False, n_tokens=1, show=False, show_env_var=False)
+    return Parameter(
+        converter=_FromTable(shape),
+        accepts_keys=False,
+        json_list=False,
+        n_tokens=1,
+        show=False,
+        show_env_var=False,
+    )
 
 
 def is_table(parameter: Parameter) -> bool:
@@ -184,4 +235,6 @@ def redact_url(url: str) -> str:
     shown = parts.query
     if any(key == "token" for key, _ in query):
         shown = urlencode([(key, "***" if key == "token" else value) for key, value in query], safe="*")
+    if (netloc, shown) == (parts.netloc, parts.query):
+        return url  # Put together again it may read otherwise: unix:/path instead of unix:///path.
     return urlunsplit(parts._replace(netloc=netloc, query=shown))

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import trio
-
 from scalechat import __version__
 from scalechat.config import public_values
 from scalechat.load.assignment import Assignment
-from scalechat.load.errors import ErrorLog
-from scalechat.load.health import cpu_model, cpu_quota_cores
 from scalechat.load.histogram import Histogram
-from scalechat.load.observer import ServerObserver
-from scalechat.load.recorder import Recorder
+from scalechat.load.part import COUNTED, Part, total, total_of_all_phases, whole_ledger, whole_steady
+from scalechat.load.plan import Plan
 from scalechat.load.results import (
     FIGURES,
     ConfigValue,
     Figure,
-    Ledger,
     Manifest,
+    Reason,
     RunWriter,
     Summary,
     Target,
     Tool,
-    Worker,
 )
-from scalechat.load.rows import WORKER_ID
 from scalechat.load.slo import Slo
-from scalechat.load.timeline import PhaseNumber, Timeline
-from scalechat.load.verdict import Facts, Judgement, judge
+from scalechat.load.timeline import PhaseNumber
+from scalechat.load.verdict import Judgement, judge, whole_facts
 
 _GIT_TIMEOUT_S: Final = 2.0
 
@@ -49,39 +42,9 @@ class RunOutcome:
     manifest: Manifest
 
 
-@dataclass(frozen=True, slots=True)
-class Steady:
-    """What was measured about the measured phase itself."""
-
-    duration_s: float
-    peak_clients: int
-    published: int
-    delivered: int
-    server_cpu_cores: float | None
-    server_rss_bytes: float | None
-
-
-def ledger_of(recorder: Recorder) -> Ledger:
-    """What happened to every message, over all phases; after the last window."""
-    counters, acknowledged = recorder.counters, recorder.acknowledged
-    return Ledger(
-        published=counters.published,
-        acked=counters.acked if acknowledged else None,
-        rejected=counters.rejected if acknowledged else None,
-        unacked=counters.published - counters.acked - counters.rejected if acknowledged else None,
-        expected=counters.expected,
-        delivered=counters.delivered,
-        missing=recorder.missing,
-        duplicated=counters.duplicated,
-        reordered=counters.reordered,
-        corrupted=counters.corrupted,
-        phantom=counters.phantom,
-    )
-
-
-def judgement_of(facts: Facts, slos: tuple[Slo, ...], recorder: Recorder, *, errors: int) -> Judgement:
-    """The verdict on a run whose last window is closed."""
-    ledger, counters = ledger_of(recorder), recorder.counters
+def judgement_of(parts: Sequence[Part], slos: tuple[Slo, ...], distrust: Sequence[Reason]) -> Judgement:
+    """The verdict on a run whose parts are complete."""
+    ledger = whole_ledger(parts)
     counted: dict[str, int | None] = {
         "missing": ledger.missing,
         "duplicated": ledger.duplicated,
@@ -90,23 +53,22 @@ def judgement_of(facts: Facts, slos: tuple[Slo, ...], recorder: Recorder, *, err
         "phantom": ledger.phantom,
         "rejected": ledger.rejected,
         "unacked": ledger.unacked,
-        "evicted": counters.evicted,
-        "disconnects": counters.disconnects,
-        "connect_failures": sum(counters.connect_failures.values()),
-        "errors": errors,
+        **{name: sum(part.counted[name] for part in parts) for name in COUNTED},
     }
-    return judge(facts, slos, [slo.judge(_measured(recorder, slo.subject), counted) for slo in slos])
+    judged = [slo.judge(_measured(parts, slo.subject), counted) for slo in slos]
+    return judge([part.facts for part in parts], slos, judged, distrust)
 
 
-def figures_of(recorder: Recorder, facts: Facts, steady: Steady) -> dict[str, Figure]:
+def figures_of(parts: Sequence[Part], plan: Plan) -> dict[str, Figure]:
     """The headline; what could not be measured is null."""
-    delivery = recorder.total(PhaseNumber.STEADY, "delivery")
-    ack_rtt = recorder.total(PhaseNumber.STEADY, "ack_rtt")
-    connect = recorder.merged("connect")
+    facts, steady = whole_facts([part.facts for part in parts]), whole_steady(parts)
+    delivery = total(parts, PhaseNumber.STEADY, "delivery")
+    ack_rtt = total(parts, PhaseNumber.STEADY, "ack_rtt")
+    connect = total_of_all_phases(parts, "connect")
     seconds = steady.duration_s or None
     values: dict[str, float | None] = {
         "clients": steady.peak_clients,
-        "rooms": recorder.plan.rooms,
+        "rooms": plan.rooms,
         "offered_per_s": facts.intended / seconds if seconds else None,
         "published_per_s": steady.published / seconds if seconds else None,
         "delivered_per_s": steady.delivered / seconds if seconds else None,
@@ -130,83 +92,62 @@ def figures_of(recorder: Recorder, facts: Facts, steady: Steady) -> dict[str, Fi
 
 
 def conclude(
-    writer: RunWriter,
-    todo: Assignment,
-    *,
-    timeline: Timeline,
-    recorder: Recorder,
-    errors: ErrorLog,
-    observer: ServerObserver | None,
-    steady: Steady,
-    facts: Facts,
-    ended_ns: int,
+    writer: RunWriter, todo: Assignment, parts: Sequence[Part], *, distrust: Sequence[Reason] = ()
 ) -> RunOutcome:
-    """Judge the run and write `summary.json` and `run.json`: it is finished."""
-    judgement = judgement_of(facts, todo.slos, recorder, errors=errors.total)
+    """Judge the run and write `summary.json` and `run.json`: it is finished.
+
+    `parts`: one for each process that reached the end. `distrust`: why they are not all there.
+    """
+    judgement = judgement_of(parts, todo.slos, distrust)
+    interrupted = any(part.facts.interrupted for part in parts)
     manifest = Manifest(
         run_id=writer.run_id,
-        started_unix_ns=timeline.unix_ns(timeline.start_ns),
-        ended_unix_ns=timeline.unix_ns(ended_ns),
+        started_unix_ns=min(part.started_unix_ns for part in parts),
+        ended_unix_ns=max(part.ended_unix_ns for part in parts),
         tool=Tool(name="scalechat", version=__version__, git_commit=_git_commit()),
         seed=todo.plan.seed,
         config={
             name: ConfigValue(value=value, source=todo.sources.get(name, "default"))
             for name, value in public_values(todo.config).items()
         },
-        phases=timeline.phases(ended_ns),
-        target=_target(todo, observer),
-        workers=[_this_worker()],
-        ledger=ledger_of(recorder),
+        phases=list(parts[0].phases),
+        target=_target(todo, parts),
+        workers=[part.worker for part in parts],
+        ledger=whole_ledger(parts),
         validity=judgement.validity,
         verdict=judgement.verdict,
         objectives=judgement.objectives,
         exit_code=judgement.exit_code,
-        interrupted=facts.interrupted,
+        interrupted=interrupted,
     )
     summary = Summary(
         run_id=writer.run_id,
-        figures=figures_of(recorder, facts, steady),
+        figures=figures_of(parts, todo.plan),
         objectives=judgement.objectives,
         validity=judgement.validity,
         verdict=judgement.verdict,
         exit_code=judgement.exit_code,
-        interrupted=facts.interrupted,
+        interrupted=interrupted,
     )
     written = writer.finish(manifest, summary)
     return RunOutcome(writer.run_dir, judgement.exit_code, summary, written)
 
 
-def _this_worker() -> Worker:
-    """This process and its machine. The clock of worker 0 is the reference: its offset is 0."""
-    system = platform.uname()
-    return Worker(
-        worker_id=WORKER_ID,
-        host=system.node,
-        pid=os.getpid(),
-        cpu_model=cpu_model(),
-        cpu_count=os.cpu_count() or 1,
-        cpu_quota_cores=cpu_quota_cores(),
-        kernel=f"{system.system} {system.release}",
-        python=platform.python_version(),
-        trio=trio.__version__,
-        clock_offset_ns=0,
-        clock_error_ns=0,
-    )
-
-
-def _target(todo: Assignment, observer: ServerObserver | None) -> Target:
+def _target(todo: Assignment, parts: Sequence[Part]) -> Target:
     """The server under load, as it describes itself."""
     return Target(
         url=str(public_values(todo.config)["server_url"]),
-        dialect="plain" if todo.config.target == "plain" else "v1",
-        version=None if observer is None else observer.version,
-        config=dict(todo.stated) | ({} if observer is None else observer.stated),
+        dialect="v1" if todo.config.target == "scalechat" else todo.config.target,
+        version=next((part.target_version for part in parts if part.target_version is not None), None),
+        config=dict(todo.stated) | {name: value for part in parts for name, value in part.target_config.items()},
     )
 
 
-def _measured(recorder: Recorder, metric: str) -> Histogram:
+def _measured(parts: Sequence[Part], metric: str) -> Histogram:
     # Connections are made before the measured phase; an objective about them means all of them.
-    return recorder.merged(metric) if metric == "connect" else recorder.total(PhaseNumber.STEADY, metric)
+    if metric == "connect":
+        return total_of_all_phases(parts, metric)
+    return total(parts, PhaseNumber.STEADY, metric)
 
 
 def _ms(value_ns: float | None) -> float | None:

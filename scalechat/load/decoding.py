@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scalechat.load import payload as payloads
-from scalechat.load.dialects import Dialect, Names
+from scalechat.load.dialects import Dialect, Names, Says
 from scalechat.load.payload import Header, Unreadable
 from scalechat.load.recorder import Recorder
 from scalechat.wire.messages import BadMessage, PlainMessage, Publication, ServerSays
@@ -49,7 +49,7 @@ class Foreign:
     """Something that is not ours to judge: a person's message, a frame of another protocol."""
 
 
-Other = Delivery | Damaged | Phantom | Foreign | ServerSays
+Other = Delivery | Damaged | Phantom | Foreign | ServerSays | Says
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,8 @@ class Batch:
     deliveries: tuple[tuple[int, int], ...]
     """(slot, number) of each."""
     rows: array[int]
+    payloads: tuple[bytes, ...]
+    """Of the deliveries."""
     others: tuple[Other, ...]
 
 
@@ -81,6 +83,7 @@ class Decoder:
         room = -1
         deliveries: list[tuple[int, int]] = []
         rows = array("q")
+        taken: list[bytes] = []
         others: list[Other] = []
         for text in texts:
             frame = self._known.get(text) or self._learn(text)
@@ -88,9 +91,10 @@ class Decoder:
                 room = frame.room
                 deliveries.append((frame.slot, frame.number))
                 rows.append(frame.row)
+                taken.append(text)
             else:
                 others.append(frame)
-        return Batch(room, tuple(deliveries), rows, tuple(others))
+        return Batch(room, tuple(deliveries), rows, tuple(taken), tuple(others))
 
     def _learn(self, text: bytes) -> Other:
         frame = self._read(text)
@@ -107,24 +111,33 @@ class Decoder:
         try:
             said = self._dialect.read(text)
         except BadMessage:
-            # A damaged frame of ours still shows our names somewhere; anything else is another protocol.
-            return Damaged() if self._names.prefix.encode() in text else Foreign()
+            return self._unreadable(text)
         if not isinstance(said, PlainMessage | Publication):
             return said
         match payloads.decode(said.text):
             case Header() as header:
-                return self._delivery(header)
+                return self._delivery(header, len(said.text))
             case Unreadable.DAMAGED:
                 return Damaged()
             case Unreadable.FOREIGN:
-                return Damaged() if said.client_id.startswith(self._own_names) else Foreign()
+                return Damaged() if said.client_id.startswith(self._own_names) else self._unreadable(text)
 
-    def _delivery(self, header: Header) -> Delivery | Phantom:
-        plan = self._recorder.plan
+    def _unreadable(self, text: bytes) -> Damaged | Foreign:
+        # A damaged frame of ours still shows our names somewhere; anything else is another protocol.
+        return Damaged() if self._names.prefix.encode() in text else Foreign()
+
+    def _delivery(self, header: Header, size_bytes: int) -> Delivery | Phantom:
+        recorder, plan = self._recorder, self._recorder.plan
         publisher, number = header.publisher, header.sequence
         if header.run != self._names.run or publisher >= plan.publishers:
             return Phantom()
         room, slot = plan.room_of(publisher), plan.slot_of(publisher)
-        if not 1 <= number <= self._recorder.published_by[room][slot]:
-            return Phantom()
-        return Delivery(room, slot, number, self._recorder.broadcasts.row_of(publisher, number))
+        if plan.is_mine(publisher):
+            known = 1 <= number <= recorder.published_by[room][slot]
+        elif not recorder.members[room]:
+            return Delivery(room, slot, number, None)
+        else:
+            known = number >= 1 and recorder.sighted(
+                publisher, number, size_bytes=size_bytes, intended_ns=header.intended_ns, sent_ns=header.sent_ns
+            )
+        return Delivery(room, slot, number, recorder.broadcasts.row_of(publisher, number)) if known else Phantom()

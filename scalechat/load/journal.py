@@ -42,7 +42,7 @@ class Journal:
         self._log = log
         self._timeline = timeline
         self._recorder = recorder
-        self._rows = Rows(timeline, names, recorder, errors)
+        self._rows = Rows(timeline, names, recorder, errors, str(recorder.plan.share.index))
         self._clients = clients
         self._errors = errors
         self._health = health

@@ -20,7 +20,11 @@ from __future__ import annotations
 
 import bisect
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+_UNKNOWN: Final = -2
+"""A highest number that no number follows."""
 
 
 class Outcome(enum.Enum):
@@ -37,17 +41,21 @@ class Outcome(enum.Enum):
 class RecipientLedger:
     """One member of one room. Publishers are named by their slots in the room."""
 
-    __slots__ = ("_ends", "_gaps", "_highest", "_refused_before", "_starts", "in_gaps", "received")
+    __slots__ = ("_ends", "_gaps", "_highest", "_refused_before", "_starts", "_unknown", "in_gaps", "received")
 
-    def __init__(self, published: Sequence[int], *, refused: int = 0) -> None:
+    def __init__(self, published: Sequence[int], *, refused: int = 0, unknown: Iterable[int] = ()) -> None:
         """Counts of the room as they were when this member joined.
 
         `published`: for each slot, how many messages it had published. `refused`: how many of all these the server had
-        refused; nobody is to get those.
+        refused; nobody is to get those. `unknown`: slots that publish in another process and have begun, so that
+        nobody here knows their counts: the first number that comes is the first one expected.
         """
         self._highest = list(published)
+        self._unknown = set(unknown)
+        for slot in self._unknown:
+            self._highest[slot] = _UNKNOWN
         # The copy is only needed when somebody published before; normally nobody did.
-        self._starts = tuple(published) if any(published) else None
+        self._starts = list(published) if self._unknown or any(published) else None
         self._ends: int | None = None
         self._refused_before = refused
         self._gaps: dict[int, list[tuple[int, int]]] = {}
@@ -55,6 +63,18 @@ class RecipientLedger:
         """First deliveries, late ones included."""
         self.in_gaps = 0
         """Numbers that were leapt over and have not come: missing, unless they come yet."""
+
+    @property
+    def state(self) -> list[int]:
+        """The highest number that came of each slot. Replace it whole, and only after counting what led there.
+
+        While the member follows the stream of its room (`room_stream`), the stream has it and this list is empty.
+        """
+        return self._highest
+
+    @state.setter
+    def state(self, highest: list[int]) -> None:
+        self._highest = highest
 
     def admit(self, deliveries: Sequence[tuple[int, int]]) -> list[Outcome] | None:
         """Account for (slot, number) pairs in the order they came; None means each one was the next in sequence."""
@@ -68,18 +88,36 @@ class RecipientLedger:
         self.received += len(deliveries)
         return None
 
-    def leave(self, published: Sequence[int], *, refused: int = 0) -> None:
-        """Nothing published from now on is expected here. What comes is still accounted for."""
+    def leave(self, published: Sequence[int], *, refused: int = 0, unknown: Iterable[int] = ()) -> None:
+        """Nothing published from now on is expected here. What comes is still accounted for.
+
+        Of slots whose counts are `unknown` here, what has come was the last that was expected.
+        """
         if self._ends is None:
-            self._ends = sum(published) - refused
+            slots = {*unknown, *self._unknown}
+            reached = sum(max(0, self._highest[slot]) - published[slot] for slot in slots)
+            self._ends = sum(published) + reached - refused
 
     def expected(self, published: Sequence[int], *, refused: int = 0) -> int:
         """How many messages this member must have got, by the counts of its room as they are now."""
-        until = sum(published) - refused if self._ends is None else self._ends
+        until = self._ends
+        if until is None:
+            until = sum(published) - sum(published[slot] for slot in self._unknown) - refused
         return until - sum(self._starts or ()) + self._refused_before
+
+    def highest(self, slot: int) -> int:
+        """The highest number that came."""
+        return self._highest[slot]
+
+    def gaps(self, slot: int) -> Sequence[tuple[int, int]]:
+        """(first, last) of each stretch below it that did not."""
+        return self._gaps.get(slot, ())
 
     def _irregular(self, slot: int, number: int) -> Outcome:
         highest = self._highest[slot]
+        if highest == _UNKNOWN and self._starts is not None:
+            self._unknown.discard(slot)
+            self._starts[slot] = highest = number - 1
         if number > highest:
             if number > highest + 1:
                 self._gaps.setdefault(slot, []).append((highest + 1, number - 1))

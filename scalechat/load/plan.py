@@ -11,17 +11,32 @@ import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from scalechat.config import LoadConfig
+from scalechat.load.crowd import Crowd
 from scalechat.load.payload import HEADER_CHARS
 from scalechat.load.seeded import Chance, Draw
 from scalechat.load.sizes import Sizes, parse_sizes
+from scalechat.load.tempo import SECOND_NS, Tempo
 
-SECOND_NS = 1_000_000_000
+__all__ = ["JITTER", "SECOND_NS", "WHOLE_ROOMS_FROM", "Plan", "Schedule", "Share"]
+
 JITTER = 0.1
 """``jittered`` moves each message by up to this part of the period, either way: enough to keep clients from marching in
 step with each other or with a timer of the server's, too little to change anybody's rate."""
+
+
+WHOLE_ROOMS_FROM: Final = 8
+"""So many rooms for each process, and none is split: then no process has more than an eighth above its part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which part of a plan one process carries out: the `index`-th of `count`."""
+
+    index: int = 0
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +55,27 @@ class Plan:
     sizes: Sizes
     connections_per_s: float
     seed: int
+    crowd: Crowd
+    tempo: Tempo
+    share: Share = Share()
+    """Numbers, rooms and slots are the whole plan's in every process; only some of the clients are its own."""
 
     @classmethod
-    def of(cls, config: LoadConfig, seed: int) -> Plan:
-        """The plan for a configuration. Raises `UsageError` for sizes that cannot be."""
+    def of(cls, config: LoadConfig, seed: int, share: Share = Share()) -> Plan:
+        """The plan for a configuration. Raises `UsageError` for sizes or kinds that cannot be."""
+        crowd = Crowd.of(config)
         return cls(
             clients=config.clients,
             rooms=config.rooms,
-            publishers=config.clients if config.publishers is None else config.publishers,
+            publishers=crowd.publishers,
             period_ns=max(1, round(config.msg_frequency_ms * 1e6)),
             arrivals=config.arrivals,
             sizes=parse_sizes(config.msg_size, minimum_bytes=HEADER_CHARS),
             connections_per_s=config.ramp_per_s,
             seed=seed,
+            crowd=crowd,
+            tempo=Tempo.of(config),
+            share=share,
         )
 
     @property
@@ -82,44 +105,68 @@ class Plan:
         """How many of them publish."""
         return max(0, (self.publishers - room + self.rooms - 1) // self.rooms)
 
+    def worker_of(self, client: int) -> int:
+        """The index of the process that plays the client.
+
+        Rooms stay whole where they spread evenly, because what is published and received by one process is accounted
+        for by one process and measured with one clock. Otherwise each room is dealt out, publishers and readers alike.
+        """
+        room = self.room_of(client)
+        return (room if self.rooms_are_whole else room + client // self.rooms) % self.share.count
+
+    @property
+    def rooms_are_whole(self) -> bool:
+        """Whether all clients of a room are in one process."""
+        count = self.share.count
+        return self.rooms % count == 0 or self.rooms >= WHOLE_ROOMS_FROM * count
+
+    def is_mine(self, client: int) -> bool:
+        """Whether this process plays the client."""
+        return self.share.count == 1 or self.worker_of(client) == self.share.index
+
+    def mine(self) -> list[int]:
+        """The clients of this process, in order."""
+        return [client for client in range(self.clients) if self.is_mine(client)]
+
     def connect_ns(self, client: int) -> int:
         """When the client is intended to connect."""
         return round(client * SECOND_NS / self.connections_per_s)
 
 
 class Schedule:
-    """The intended times of all messages before `end_ns`, in order; each is handed out once.
+    """The intended times of all messages of this process before `end_ns`, in order; each is handed out once.
 
     Client k's n-th message is due at ``phase_k + n · period``, with the phase drawn from the seed (``fixed``), moved by
     a draw of its own (``jittered``); for ``poisson`` the gaps are exponential with the period as their mean. A client's
-    times never decrease.
+    times never decrease. All that is in beats of the plan's tempo: the heap holds beats, who asks gets ns.
     """
 
-    __slots__ = ("_chance", "_due", "_end_ns", "_phases", "_plan")
+    __slots__ = ("_chance", "_due", "_end", "_phases", "_plan", "_when")
 
     def __init__(self, plan: Plan, *, end_ns: int) -> None:
         self._plan = plan
-        self._end_ns = end_ns
+        self._end = plan.tempo.beats_by(end_ns)
+        self._when = int if plan.tempo.is_steady else plan.tempo.when
         self._chance = Chance(plan.seed)
         self._phases = [
             int(self._chance.uniform(Draw.PHASE, client) * plan.period_ns) for client in range(plan.publishers)
         ]
-        first = ((self._time(client, 0, 0), client, 0) for client in range(plan.publishers))
-        self._due = [entry for entry in first if entry[0] < end_ns]
+        first = ((self._time(client, 0, 0), client, 0) for client in range(plan.publishers) if plan.is_mine(client))
+        self._due = [entry for entry in first if entry[0] < self._end]
         heapq.heapify(self._due)
 
     @property
     def next_ns(self) -> int | None:
         """When the next message is due; None when no more are."""
-        return self._due[0][0] if self._due else None
+        return self._when(self._due[0][0]) if self._due else None
 
     def take_due(self, until_ns: int) -> Iterator[tuple[int, int, int]]:
         """(due, client, number) of each message due at `until_ns` or before; whatever is yielded is taken."""
         due = self._due
-        while due and due[0][0] <= until_ns:
-            at, client, number = due[0]
-            following = self._time(client, number + 1, at)
-            if following < self._end_ns:
+        while due and (at := self._when(due[0][0])) <= until_ns:
+            beat, client, number = due[0]
+            following = self._time(client, number + 1, beat)
+            if following < self._end:
                 heapq.heapreplace(due, (following, client, number + 1))
             else:
                 heapq.heappop(due)

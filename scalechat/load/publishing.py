@@ -27,7 +27,7 @@ class Publishing:
         end_ns: int,
     ) -> None:
         self._schedule = schedule
-        self._clients = clients
+        self._clients = {client.number: client for client in clients}
         self._recorder = recorder
         self._clock = clock
         self._begin_ns = begin_ns

@@ -1,8 +1,10 @@
 """Everything one process measured: counters, histograms, the ledger, and what became of each message.
 
-Theory of operation. The hot path is `deliver`: it appends the rows of a chunk of deliveries, one arrival time and one
-client number to plain arrays, some hundreds of ns for a chunk. `flush`, several times a second, turns these arrays
-into latencies and bucket counts with numpy, at some 100 ns a delivery. `end_window`, once a second, hands out what
+Theory of operation. On the hot path nothing is done for each delivery: members that received the same messages at once
+share a `Reception`, to which each adds its number and the time; only what no other member received like that goes
+through `deliver`. `flush_some`, several times a second, turns them into latencies and bucket counts with numpy, for a
+reception as the matrix of its messages and members: some 20 ns a delivery, and a bounded number of them at a time,
+because a pause here would be measured as the server's. `end_window`, once a second, hands out what
 was counted since the last one. A histogram belongs to the phase in which its message was *intended*: warm-up messages
 that arrive late do not leak into what is measured.
 """
@@ -10,18 +12,28 @@ that arrive late do not leak into what is measured.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
 from scalechat.load.broadcasts import Broadcast, Broadcasts
 from scalechat.load.client_latencies import ClientLatencies
 from scalechat.load.counters import Counters
+from scalechat.load.elsewhere import Elsewhere
 from scalechat.load.histogram import Histogram
 from scalechat.load.ledger import Outcome, RecipientLedger
 from scalechat.load.plan import Plan
 from scalechat.load.timeline import PhaseNumber
+
+_DELIVERIES_PER_TURN: Final = 32 * 1024
+"""Half a ms of numpy, and what it works on stays in the second-level cache."""
+_WORTH_A_MATRIX: Final = 512
+"""A matrix costs some 50 µs to begin with; receptions with fewer deliveries are put together first."""
+_RECEPTION_COST: Final = 128
+"""What putting together one of them takes, in deliveries."""
 
 Key = tuple[int, str]
 """(number of the phase, metric)."""
@@ -35,6 +47,18 @@ class _Chunks:
     lengths: array[int] = field(default_factory=lambda: array("q"))
     times: array[int] = field(default_factory=lambda: array("q"))
     clients: array[int] = field(default_factory=lambda: array("q"))
+
+
+class Reception:
+    """Messages that members of a room received together, each member at its own time; times never decrease."""
+
+    __slots__ = ("clients", "home", "rows", "times")
+
+    def __init__(self, rows: array[int], home: dict[tuple[int, int], Reception]) -> None:
+        self.rows = rows
+        self.home = home
+        self.times = array("q")
+        self.clients = array("q")
 
 
 class Recorder:
@@ -54,9 +78,18 @@ class Recorder:
         """Room → slot → how many messages it has published."""
         self.members: list[int] = [0] * plan.rooms
         """Room → members that have joined and not left."""
-        self._ledgers: list[RecipientLedger] = []
+        self.elsewhere = Elsewhere(plan)
+        self._ledgers: list[tuple[int, RecipientLedger]] = []
+        """(room, ledger) of everybody that has ever joined."""
+        self._members_settled: list[int] = []
+        """`members` when everything was known about what other processes published."""
         self._rejected: list[int] = [0] * plan.rooms
+        self.refusals: list[tuple[int, int]] = []
+        """(publisher, number) of each message of ours that the server refused."""
         self._chunks = _Chunks()
+        self._full: deque[_Chunks] = deque()
+        """Chunks that were as many as are looked at in one turn."""
+        self._receptions: deque[Reception] = deque()
         self._raw: dict[Key, array[int]] = {}
         self._windows: dict[Key, Histogram] = {}
         self._totals: dict[Key, Histogram] = {}
@@ -69,11 +102,23 @@ class Recorder:
     def deliver(self, client: int, rows: array[int], now_ns: int) -> None:
         """The client got the messages of these rows for the first time, together, now."""
         chunks = self._chunks
+        if len(chunks.rows) >= _DELIVERIES_PER_TURN:
+            self._full.append(chunks)
+            chunks = self._chunks = _Chunks()
         chunks.rows.extend(rows)
         chunks.lengths.append(len(rows))
         chunks.times.append(now_ns)
         chunks.clients.append(client)
         self.counters.delivered += len(rows)
+
+    def reception(self, rows: array[int], home: dict[tuple[int, int], Reception]) -> Reception:
+        """A new one of the messages of these rows. `home`, where its maker finds it, is emptied when it is closed.
+
+        Whoever adds to it counts `counters.delivered` as well.
+        """
+        reception = Reception(rows, home)
+        self._receptions.append(reception)
+        return reception
 
     def published(self, client: int, *, size_bytes: int, intended_ns: int, sent_ns: int) -> None:
         """The client has sent its next message; every member that has joined is to get it."""
@@ -81,7 +126,7 @@ class Recorder:
         slots = self.published_by[room]
         slots[slot] += 1
         expected = self.members[room]
-        phase = PhaseNumber.STEADY if intended_ns >= self.steady_from_ns else PhaseNumber.WARMUP
+        phase = self._phase_of(intended_ns)
         self.broadcasts.publish(
             client,
             slots[slot],
@@ -95,6 +140,31 @@ class Recorder:
         self.counters.published += 1
         self.counters.expected += expected
         self.add("send_lag", sent_ns - intended_ns, phase)
+
+    def sighted(self, publisher: int, number: int, *, size_bytes: int, intended_ns: int, sent_ns: int) -> bool:
+        """A member here got a message of another process; the times are of the publisher's clock.
+
+        The first sight of it makes it expected by every member here. False: nobody ever published it.
+        """
+        new = self.elsewhere.see(publisher, number)
+        if not new:
+            return new is not None
+        room = self.plan.room_of(publisher)
+        intended_ns = self.elsewhere.ours_ns(publisher, intended_ns)
+        self.broadcasts.publish(
+            publisher,
+            number,
+            room=room,
+            phase=self._phase_of(intended_ns),
+            size_bytes=size_bytes,
+            expected=self.members[room],
+            intended_ns=intended_ns,
+            sent_ns=self.elsewhere.ours_ns(publisher, sent_ns),
+            ours=False,
+        )
+        if not self.elsewhere.is_settled:
+            self.counters.expected += self.members[room]
+        return True
 
     def add(self, metric: str, value_ns: int, phase: int) -> None:
         """One value of a metric that is not a delivery's."""
@@ -132,8 +202,11 @@ class Recorder:
         self.members[room] += 1
         self.counters.connects += 1
         self.counters.open += 1
-        ledger = RecipientLedger(self.published_by[room], refused=self._rejected[room])
-        self._ledgers.append(ledger)
+        # Before the warm-up nobody has published anything, here or elsewhere.
+        late = self.phase is not PhaseNumber.RAMP
+        unknown = self.elsewhere.unknown_slots(room) if late else ()
+        ledger = RecipientLedger(self.published_by[room], refused=self._refused(room), unknown=unknown)
+        self._ledgers.append((room, ledger))
         return ledger
 
     def leave(self, client: int, ledger: RecipientLedger) -> None:
@@ -141,7 +214,8 @@ class Recorder:
         room = self.plan.room_of(client)
         self.members[room] -= 1
         self.counters.open -= 1
-        ledger.leave(self.published_by[room], refused=self._rejected[room])
+        unknown = self.elsewhere.unknown_slots(room)
+        ledger.leave(self.published_by[room], refused=self._refused(room), unknown=unknown)
 
     def acknowledge(self, client: int, number: int, *, at_ns: int, room_seq: int | None) -> None:
         """The server has taken the client's message."""
@@ -157,17 +231,92 @@ class Recorder:
         """The server has answered the client's message with an error."""
         self.counters.rejected += 1
         self._rejected[self.plan.room_of(client)] += 1
+        if self.plan.share.count > 1:
+            self.refusals.append((client, number))
         self.counters.expected -= self.broadcasts.reject(client, number)
+
+    def settle(self) -> None:
+        """Nobody publishes any more, and what other processes have published is as well known as it will be.
+
+        From now on `outstanding` is exact for their messages too. May be called again when more has become known.
+        """
+        split = False
+        for room in range(self.plan.rooms):
+            for publisher in self.elsewhere.publishers(room):
+                split = True
+                self.published_by[room][self.plan.slot_of(publisher)] = self.elsewhere.published(publisher)
+        self.elsewhere.is_settled = True
+        self._members_settled = list(self.members)
+        if split:
+            self.counters.expected = sum(
+                ledger.expected(self.published_by[room], refused=self._refused(room)) for room, ledger in self._ledgers
+            )
+
+    def unseen(self) -> list[tuple[int, int, int, int]]:
+        """(publisher, first, last, members that were to get it) of other processes' messages that reached nobody."""
+        return [
+            (*stretch, members)
+            for room, members in enumerate(self._members_settled)
+            if members
+            for stretch in self.elsewhere.unseen(room)
+        ]
 
     # --- windows -----------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
-        """Turn what was collected into counts. Costs about 100 ns a delivery."""
+        """Turn all that was collected into counts."""
+        while self.flush_some():
+            pass
+
+    def flush_some(self) -> bool:
+        """Turn some of it into counts, which takes below 1 ms; True when more is left."""
         for (phase, metric), raw in self._raw.items():
             if raw:
                 self._window(phase, metric).add(np.array(raw, dtype=np.int64))
                 del raw[:]
-        chunks, self._chunks = self._chunks, _Chunks()
+        if self._full:
+            self._flush_chunks(self._full.popleft())
+            return True
+        chunks = self._chunks
+        done = 0
+        while self._receptions and done < _DELIVERIES_PER_TURN:
+            reception = self._receptions.popleft()
+            reception.home.clear()
+            members, messages = len(reception.times), len(reception.rows)
+            if members * messages >= _WORTH_A_MATRIX:
+                self._flush_reception(reception)
+                done += members * messages
+            else:
+                chunks.rows.extend(reception.rows * members)
+                chunks.lengths.extend([messages] * members)
+                chunks.times.extend(reception.times)
+                chunks.clients.extend(reception.clients)
+                done += _RECEPTION_COST
+        if len(chunks.rows) >= _DELIVERIES_PER_TURN or not self._receptions:
+            self._chunks = _Chunks()
+            self._flush_chunks(chunks)
+        return bool(self._receptions)
+
+    def _flush_reception(self, reception: Reception) -> None:
+        rows = np.array(reception.rows, dtype=np.int64)
+        arrived = np.array(reception.times, dtype=np.int64)
+        clients = np.array(reception.clients, dtype=np.int64)
+        rows = rows[self.broadcasts.knows(rows)]
+        self.broadcasts.settle_all(rows, arrived)
+        intended, sent, phases = self.broadcasts.times_of(rows)
+        per_turn = max(1, _DELIVERIES_PER_TURN // len(arrived))
+        for at in range(0, len(rows), per_turn):
+            part = slice(at, at + per_turn)
+            for phase in set(phases[part].tolist()):
+                chosen = phases[part] == phase
+                latencies = np.subtract.outer(intended[part][chosen], arrived)
+                np.negative(latencies, out=latencies)
+                buckets = self._window(phase, "delivery").add(latencies.ravel())
+                self.by_client.add_buckets(np.tile(clients, len(latencies)), buckets)
+                latencies += (intended[part][chosen] - sent[part][chosen])[:, None]
+                self._window(phase, "delivery_from_send").add(latencies.ravel())
+
+    def _flush_chunks(self, chunks: _Chunks) -> None:
         if not chunks.rows:
             return
         rows = np.array(chunks.rows, dtype=np.int64)
@@ -182,10 +331,10 @@ class Recorder:
         latencies = arrived - intended
         for phase in np.unique(phases).tolist():
             chosen = phases == phase
-            self._window(phase, "delivery").add(latencies[chosen])
+            buckets = self._window(phase, "delivery").add(latencies[chosen])
+            self.by_client.add_buckets(clients[chosen], buckets)
             self._window(phase, "delivery_from_send").add((arrived - sent)[chosen])
-        self.by_client.add(clients, latencies)
-        self.broadcasts.settle(rows, latencies)
+        self.broadcasts.settle(rows, arrived)
 
     def closed(self, now_ns: int, limit: int) -> list[Broadcast]:
         """Up to `limit` messages whose account is closed; fewer mean that these were all for now."""
@@ -228,13 +377,18 @@ class Recorder:
         """
         if self.has_ended:
             return self.outstanding
-        excused = sum(count * members for count, members in zip(self._rejected, self.members, strict=True))
-        return max(0, sum(ledger.in_gaps for ledger in self._ledgers) - excused)
+        excused = sum(self._refused(room) * members for room, members in enumerate(self.members))
+        return max(0, sum(ledger.in_gaps for _room, ledger in self._ledgers) - excused)
 
     @property
     def outstanding(self) -> int:
         """Expected deliveries that have not come, late ones and lost ones alike."""
         return self.counters.expected - self.counters.delivered
+
+    @property
+    def totals(self) -> Mapping[Key, Histogram]:
+        """Everything counted, by phase and metric."""
+        return self._totals
 
     def total(self, phase: int, metric: str) -> Histogram:
         """Everything counted of a metric in the phase."""
@@ -251,7 +405,7 @@ class Recorder:
     def missed_by(self, client: int, ledger: RecipientLedger) -> int:
         """How many messages the member did not get that it must have got."""
         room = self.plan.room_of(client)
-        return max(0, ledger.expected(self.published_by[room], refused=self._rejected[room]) - ledger.received)
+        return max(0, ledger.expected(self.published_by[room], refused=self._refused(room)) - ledger.received)
 
     def _count(self, messages: list[Broadcast]) -> list[Broadcast]:
         """Enter messages whose account is closed into the histograms of first and last deliveries."""
@@ -264,6 +418,12 @@ class Recorder:
         for (phase, metric), values in groups.items():
             self._window(phase, metric).add(np.array(values, dtype=np.int64))
         return messages
+
+    def _refused(self, room: int) -> int:
+        return self._rejected[room] + self.elsewhere.refused_in[room]
+
+    def _phase_of(self, intended_ns: int) -> PhaseNumber:
+        return PhaseNumber.STEADY if intended_ns >= self.steady_from_ns else PhaseNumber.WARMUP
 
     def _window(self, phase: int, metric: str) -> Histogram:
         return self._windows.setdefault((phase, metric), Histogram())

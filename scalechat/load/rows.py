@@ -27,9 +27,6 @@ from scalechat.load.scrape import labels_text
 from scalechat.load.timeline import PHASE_NAMES, Timeline
 from scalechat.load.virtual_client import VirtualClient
 
-WORKER_ID = "0"
-"""This process. There is one; the files are made for several."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -39,13 +36,15 @@ class Rows:
     names: Names
     recorder: Recorder
     errors: ErrorLog
+    worker_id: str
+    """The process."""
 
     def event(self, kind: str, detail: str, at_ns: int) -> EventRow:
         """Something that happened once."""
         return EventRow(
             t_s=self.timeline.t_s(at_ns),
             ts_unix_ns=self.timeline.unix_ns(at_ns),
-            worker_id=WORKER_ID,
+            worker_id=self.worker_id,
             phase=self.timeline.name,
             kind=kind,
             detail=detail,
@@ -56,7 +55,7 @@ class Rows:
         return ErrorRow(
             t_s=self.timeline.t_s(entry.first_ns),
             ts_unix_ns=self.timeline.unix_ns(entry.first_ns),
-            worker_id=WORKER_ID,
+            worker_id=self.worker_id,
             phase=PHASE_NAMES[entry.phase],
             kind=kind,
             count=entry.count,
@@ -69,7 +68,7 @@ class Rows:
         return ServerRow(
             t_s=self.timeline.t_s(at_ns),
             ts_unix_ns=self.timeline.unix_ns(at_ns),
-            worker_id=WORKER_ID,
+            worker_id=self.worker_id,
             phase=self.timeline.name,
             metric=sample.name,
             value=sample.value,
@@ -86,7 +85,7 @@ class Rows:
             yield HistogramRow(
                 t_s=t_s,
                 dt_s=round(dt_s, 6),
-                worker_id=WORKER_ID,
+                worker_id=self.worker_id,
                 phase=PHASE_NAMES[phase],
                 metric=metric,
                 bucket_low_ns=low,
@@ -102,7 +101,7 @@ class Rows:
         return TimeseriesRow(
             t_s=self.timeline.t_s(at_ns),
             ts_unix_ns=self.timeline.unix_ns(at_ns),
-            worker_id=WORKER_ID,
+            worker_id=self.worker_id,
             phase=self.timeline.name,
             connections_target=target_clients,
             connections_open=counters.open,
@@ -137,7 +136,7 @@ class Rows:
             t_s=self.timeline.t_s(at_ns),
             ts_unix_ns=self.timeline.unix_ns(at_ns),
             dt_s=round(dt_s, 6),
-            worker_id=WORKER_ID,
+            worker_id=self.worker_id,
             phase=self.timeline.name,
             cpu_user_s_total=pulse.cpu_user_s_total,
             cpu_system_s_total=pulse.cpu_system_s_total,
@@ -164,7 +163,7 @@ class Rows:
         return BroadcastRow(
             t_s=timeline.t_s(message.intended_ns),
             ts_unix_ns=timeline.unix_ns(message.intended_ns),
-            worker_id=WORKER_ID,
+            worker_id=self.worker_id,
             phase=PHASE_NAMES[message.phase],
             msg_id=f"{message.publisher}-{message.number}",
             publisher=names.member(message.publisher),
@@ -190,7 +189,7 @@ class Rows:
         return ConnectionRow(
             t_s=timeline.t_s(intended_ns),
             ts_unix_ns=timeline.unix_ns(intended_ns),
-            worker_id=WORKER_ID,
+            worker_id=self.worker_id,
             phase=PHASE_NAMES[client.connect_phase],
             connection_id=str(client.number),
             client_id=self.names.member(client.number),

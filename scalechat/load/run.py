@@ -19,25 +19,29 @@ import trio
 
 from scalechat.client.transport import SharedReader
 from scalechat.load.assignment import Assignment
-from scalechat.load.conclusion import RunOutcome, Steady, conclude
+from scalechat.load.company import Company
 from scalechat.load.decoding import Decoder
 from scalechat.load.ending import Ending, Interruption
 from scalechat.load.health import cpu_s, cpu_wait_s
 from scalechat.load.instruments import Instruments
 from scalechat.load.live import Watcher
 from scalechat.load.pacing import NowNs, sleep_until
+from scalechat.load.part import Part, Steady, Unseen, part_ledger, this_worker
 from scalechat.load.plan import SECOND_NS, Schedule
 from scalechat.load.publishing import Publishing
 from scalechat.load.results import RunWriter
+from scalechat.load.room_stream import RoomStream
 from scalechat.load.surroundings import Surroundings
 from scalechat.load.timeline import PhaseNumber
 from scalechat.load.verdict import Facts
 from scalechat.load.virtual_client import VirtualClient
 
 SETTLE_NS: Final = SECOND_NS // 5
-"""A plain server does not say when it has made a client a member; it gets so long after the last handshake."""
+"""A server that does not say when it has made a client a member gets so long after the last handshake."""
 GRACE_S: Final = 0.2
 """When everything has arrived, so long for whatever arrives once more."""
+NOBODY_CONNECTED: Final = "no client could connect"
+ALL_LOST: Final = "the server closed or lost every connection"
 LOOK_S: Final = 0.02
 """Between two looks whether the drain is over."""
 FREEZE_EVERY: Final = 500
@@ -50,27 +54,40 @@ class Run:
     """One run. Make it and call `carry_out`, once."""
 
     def __init__(
-        self, todo: Assignment, writer: RunWriter, watcher: Watcher, interruption: Interruption, clock: NowNs
+        self,
+        todo: Assignment,
+        writer: RunWriter,
+        watcher: Watcher,
+        interruption: Interruption,
+        company: Company,
+        clock: NowNs,
     ) -> None:
         self._todo = todo
         self._plan = todo.plan
         self._writer = writer
         self._interruption = interruption
+        self._company = company
         self._clock = clock
         self._ending = Ending(lambda why: self._instruments.say("end", why, f"ending the run: {why}"))
         self._settled = trio.Event()
-        self._unsettled = todo.plan.clients
+        mine = todo.plan.mine()
+        self._unsettled = len(mine)
+        self._begin_ns: int | None = None
+        """When publishing begins, as agreed with the other processes."""
         self._publishing: Publishing | None = None
         self._marks: tuple[Mark, Mark] | None = None
         """Beginning and end of the measured phase."""
         self._instruments = Instruments(todo, writer, watcher, clock)
         self._recorder = self._instruments.recorder
+        decode = Decoder(todo.dialect, todo.names, self._recorder).batch
         world = Surroundings(
             connector=todo.connector,
             dialect=todo.dialect,
             names=todo.names,
             recorder=self._recorder,
-            reader=SharedReader(Decoder(todo.dialect, todo.names, self._recorder).batch),
+            decode=decode,
+            reader=SharedReader(decode),
+            streams=[RoomStream(todo.plan.rooms, binary=todo.dialect.binary) for _ in range(todo.plan.rooms)],
             errors=self._instruments.errors,
             poller=self._instruments.poller,
             clock=clock,
@@ -79,37 +96,29 @@ class Run:
             on_settled=self._on_settled,
             on_left=self._on_left,
         )
-        self._clients = [VirtualClient(number, world) for number in range(todo.plan.clients)]
+        self._clients = [VirtualClient(number, world) for number in mine]
         self._instruments.clients += self._clients
 
-    async def carry_out(self) -> RunOutcome:
+    async def carry_out(self) -> Part:
         """Do it. Cancelled, the run stays unfinished: readable tables, no ``run.json``."""
         with self._instruments.opened():
             async with trio.open_nursery() as instruments:
                 await self._instruments.start(instruments)
                 instruments.start_soon(self._obey)
+                instruments.start_soon(self._company.listen, self._recorder, self._ending)
                 async with trio.open_nursery() as load:
                     with _quiet_collector():
                         await self._ramp(load)
                         if not self._ending.is_early:
                             await self._publish()
                         await self._drain()
+                        await self._part()
                     await self._say_goodbye()
                     load.cancel_scope.cancel()
                 ended_ns = self._clock()
                 self._instruments.finish(ended_ns)
                 instruments.cancel_scope.cancel()
-        return conclude(
-            self._writer,
-            self._todo,
-            timeline=self._instruments.timeline,
-            recorder=self._recorder,
-            errors=self._instruments.errors,
-            observer=self._instruments.observer,
-            steady=self._measured(),
-            facts=self._facts(),
-            ended_ns=ended_ns,
-        )
+        return self._own_part(ended_ns)
 
     async def _obey(self) -> None:
         await self._interruption.asked.wait()
@@ -132,13 +141,14 @@ class Run:
                 gc.freeze()
             load.start_soon(client.run, at_ns)
         await self._ending.unless_over(self._settled.wait)
+        await self._ending.unless_over(self._gather)
         failed = sum(self._recorder.counters.connect_failures.values())
         if failed:
             example = next(client.failure.text for client in self._clients if client.failure is not None)
-            line = f"{failed} of {self._plan.clients} clients could not connect: {example}"
+            line = f"{failed} of {len(self._clients)} clients could not connect: {example}"
             self._instruments.say("connect_failures", line, line)
         if not self._recorder.counters.open:
-            self._ending.end("no client could connect" if failed else "the server closed or lost every connection")
+            self._company.forlorn(NOBODY_CONNECTED if failed else ALL_LOST)
 
     async def _publish(self) -> None:
         """Warm-up and steady phase: the schedule runs, and the second of them is measured. Then the drain begins."""
@@ -147,7 +157,7 @@ class Run:
         config = self._todo.config
         warmup_ns, duration_ns = round(config.warmup_s * SECOND_NS), round(config.duration_s * SECOND_NS)
         schedule = Schedule(self._plan, end_ns=warmup_ns + duration_ns)
-        begin_ns = self._clock() + (0 if self._recorder.acknowledged else SETTLE_NS)
+        begin_ns = self._begin_ns or self._clock() + (0 if self._todo.dialect.confirms else SETTLE_NS)
         self._recorder.steady_from_ns = begin_ns + warmup_ns
         load = self._publishing = Publishing(
             schedule,
@@ -193,14 +203,25 @@ class Run:
         if self._instruments.timeline.phase is not PhaseNumber.DRAIN:
             self._instruments.enter(PhaseNumber.DRAIN, None)
         with trio.move_on_after(self._todo.config.drain_s):
+            self._company.announce(self._recorder, final=False)
             while not self._interruption.hurry.is_set() and self._recorder.counters.open:
                 if not self._under_way():
                     await trio.sleep(GRACE_S)
                     return
                 await trio.sleep(LOOK_S)
 
+    async def _part(self) -> None:
+        """Keep the connections until nobody anywhere awaits anything."""
+        self._company.announce(self._recorder, final=True)
+        await self._company.part()
+        self._recorder.settle()
+
     def _under_way(self) -> bool:
         """Whether anything can still come."""
+        if not self._company.has_told:
+            return True
+        if not self._recorder.elsewhere.is_settled:
+            self._recorder.settle()
         recorder, counters = self._recorder, self._recorder.counters
         if not counters.disconnects:
             unacked = recorder.acknowledged and counters.published > counters.acked + counters.rejected
@@ -210,6 +231,9 @@ class Run:
             client.is_open and client.ledger is not None and recorder.missed_by(client.number, client.ledger)
             for client in self._clients
         )
+
+    async def _gather(self) -> None:
+        self._begin_ns = await self._company.gather()
 
     async def _say_goodbye(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -227,7 +251,7 @@ class Run:
         """A connection ended, and not by our wish."""
         publishing = self._instruments.timeline.phase in (PhaseNumber.WARMUP, PhaseNumber.STEADY)
         if publishing and not self._recorder.counters.open:
-            self._ending.end("the server closed or lost every connection")
+            self._company.forlorn(ALL_LOST)
 
     def _facts(self) -> Facts:
         before, after = self._marks or (self._mark(),) * 2
@@ -245,6 +269,29 @@ class Run:
             intended=0 if load is None else load.intended,
             in_time=0 if load is None else load.in_time,
             late=0 if load is None else load.late,
+        )
+
+    def _own_part(self, ended_ns: int) -> Part:
+        instruments, counters = self._instruments, self._recorder.counters
+        timeline, observer = instruments.timeline, instruments.observer
+        return Part(
+            worker=this_worker(self._plan.share.index),
+            facts=self._facts(),
+            steady=self._measured(),
+            ledger=part_ledger(self._recorder),
+            counted={
+                "evicted": counters.evicted,
+                "disconnects": counters.disconnects,
+                "connect_failures": sum(counters.connect_failures.values()),
+                "errors": instruments.errors.total,
+            },
+            totals=self._recorder.totals,
+            started_unix_ns=timeline.unix_ns(timeline.start_ns),
+            ended_unix_ns=timeline.unix_ns(ended_ns),
+            phases=timeline.phases(ended_ns),
+            target_version=None if observer is None else observer.version,
+            target_config={} if observer is None else observer.stated,
+            unseen=[Unseen(*stretch) for stretch in self._recorder.unseen()],
         )
 
     def _measured(self) -> Steady:

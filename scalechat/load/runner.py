@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import trio
 
 from scalechat.config import LoadConfig, OperationalError, ScaleChatError
 from scalechat.load.assignment import Assignment
-from scalechat.load.conclusion import RunOutcome
+from scalechat.load.company import Alone
+from scalechat.load.conclusion import RunOutcome, conclude
 from scalechat.load.connector import Connector, TcpConnector, leaves
-from scalechat.load.dialects import Names, dialect_of
+from scalechat.load.dialects import Dialect, Names, Plain, ScaleChatV1
 from scalechat.load.ending import Interruption
 from scalechat.load.live import Nobody, Watcher
 from scalechat.load.pacing import NowNs, monotonic_ns
@@ -22,9 +23,10 @@ from scalechat.load.results import RunWriter
 from scalechat.load.run import Run
 from scalechat.load.scrape import MetricsPage
 from scalechat.load.slo import parse_slo
+from scalechat.load.template import ByTemplate
 from scalechat.load.verdict import EXIT_INTERRUPTED
 
-__all__ = ["Interruption", "RunOutcome", "run_load"]
+__all__ = ["Interruption", "RunOutcome", "greeter", "run_load"]
 
 
 async def run_load(
@@ -54,7 +56,8 @@ async def run_load(
     try:
         todo = await _assign(config, sources, interruption, connector)
         with RunWriter.create(config.out) as writer:
-            return await Run(todo, writer, watcher or Nobody(), interruption, clock).carry_out()
+            part = await Run(todo, writer, watcher or Nobody(), interruption, Alone(), clock).carry_out()
+            return conclude(writer, todo, [part])
     except BaseExceptionGroup as group:
         # The only place that unpacks groups: a full disk met by a task of the run is one line for a person.
         for error in leaves(group):
@@ -63,12 +66,23 @@ async def run_load(
         raise
 
 
+def greeter(config: LoadConfig) -> Callable[[], Awaitable[None]]:
+    """Something that connects to the target once and leaves again; raises `OperationalError` where it cannot."""
+    dialect, names = _dialect_of(config), Names.of(config, secrets.randbits(32))
+
+    async def hello() -> None:
+        connector = await TcpConnector.resolve(config.server_url)
+        await greet(connector, dialect, names, config)
+
+    return hello
+
+
 async def _assign(
     config: LoadConfig, sources: Mapping[str, str], interruption: Interruption, connector: Connector | None
 ) -> Assignment:
     slos = tuple(parse_slo(expression) for expression in config.slo)
     plan = Plan.of(config, secrets.randbits(63) if config.seed is None else config.seed)
-    dialect, names = dialect_of(config), Names.of(config, secrets.randbits(32))
+    dialect, names = _dialect_of(config), Names.of(config, secrets.randbits(32))
     page = None
     async with _unless_asked(interruption):
         if connector is None:
@@ -87,6 +101,12 @@ async def _assign(
         page=page,
         stated=stated,
     )
+
+
+def _dialect_of(config: LoadConfig) -> Dialect:
+    if config.template is not None:
+        return ByTemplate(config.template)
+    return Plain() if config.target == "plain" else ScaleChatV1()
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scalechat.client.transport import SharedReader
@@ -13,6 +13,7 @@ from scalechat.load.errors import ErrorLog
 from scalechat.load.pacing import NowNs
 from scalechat.load.poller import Poller
 from scalechat.load.recorder import Recorder
+from scalechat.load.room_stream import RoomStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,11 @@ class Surroundings:
     dialect: Dialect
     names: Names
     recorder: Recorder
+    decode: Callable[[Sequence[bytes]], Batch]
     reader: SharedReader[Batch]
+    """Decodes with `decode`, and remembers for everybody."""
+    streams: Sequence[RoomStream]
+    """One for each room."""
     errors: ErrorLog
     poller: Poller
     clock: NowNs

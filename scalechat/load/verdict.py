@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from scalechat.load.results import Objective, Reason, Validity, Verdict
 from scalechat.load.slo import Slo
+
+T = TypeVar("T", int, float)
 
 MAX_CPU_RATIO: Final = 0.8
 MAX_SEND_LAG_NS: Final = 10_000_000
@@ -61,9 +63,38 @@ class Judgement:
     objectives: list[Objective]
 
 
-def judge(facts: Facts, slos: Sequence[Slo], judged: Sequence[Objective]) -> Judgement:
-    """Decide; `judged` are the `slos`, in their order."""
-    generator = _generator_reasons(facts, slos)
+def whole_facts(each: Sequence[Facts]) -> Facts:
+    """The facts of a run of several processes: loads add up, and of what a generator may suffer the worst counts."""
+    return Facts(
+        interrupted=any(facts.interrupted for facts in each),
+        completed=all(facts.completed for facts in each),
+        why_not=next((facts.why_not for facts in each if facts.why_not is not None), None),
+        cpu_ratio=max(facts.cpu_ratio for facts in each),
+        cpu_wait_ratio=_worst([facts.cpu_wait_ratio for facts in each]),
+        loop_lag_p99_ns=_worst([facts.loop_lag_p99_ns for facts in each]),
+        send_lag_p50_ns=_worst([facts.send_lag_p50_ns for facts in each]),
+        intended=sum(facts.intended for facts in each),
+        in_time=sum(facts.in_time for facts in each),
+        late=sum(facts.late for facts in each),
+    )
+
+
+def _worst(values: Sequence[T | None]) -> T | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def judge(
+    each: Sequence[Facts], slos: Sequence[Slo], judged: Sequence[Objective], distrust: Sequence[Reason] = ()
+) -> Judgement:
+    """Decide; `each` is a process of the generator, `judged` are the `slos`, in their order.
+
+    `distrust` is what else speaks against the generator: processes of it that were lost.
+    """
+    facts = whole_facts(each)
+    generator = [*distrust]
+    for index, one in enumerate(each):
+        who = f"worker {index}: " if len(each) > 1 else ""
+        generator += [Reason(code=reason.code, text=who + reason.text) for reason in _generator_reasons(one, slos)]
     implied = _implied(facts)
     objectives = [*judged, *implied]
     missed = any(objective.ok is False for objective in objectives)

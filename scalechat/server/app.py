@@ -143,7 +143,13 @@ def stop_signals(*, ends_process: bool) -> Iterator[AsyncIterator[int]]:
 def bind_or_tell(config: ServeConfig, *, shared: bool = False) -> list[socket.socket]:
     """`bind` where the configuration says, or raise the `OperationalError` that tells the user what to do."""
     try:
-        return bind(config.host, config.port, shared=shared)
+        return bind(
+            config.host,
+            config.port,
+            backlog=config.backlog,
+            send_buffer_bytes=config.send_buffer_bytes,
+            shared=shared,
+        )
     except OSError as error:
         raise OperationalError(_cannot_listen(config, error)) from error
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-_TEXT, _CLOSE, _PING, _PONG = 0x81, 0x88, 0x89, 0x8A  # FIN set.
+_TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x81, 0x82, 0x88, 0x89, 0x8A  # FIN set.
 _MASKED = 0x80
 _MAX_SHORT, _MAX_MEDIUM = 125, 0xFFFF
 
@@ -20,9 +20,19 @@ def text_frame(payload: bytes) -> bytes:
     return _header(_TEXT, len(payload), 0) + payload
 
 
+def binary_frame(payload: bytes) -> bytes:
+    """One unmasked binary frame, as a server sends it."""
+    return _header(_BINARY, len(payload), 0) + payload
+
+
 def masked_text_frame(payload: bytes, mask: bytes) -> bytes:
     """One masked text frame, as a client sends it; `mask` has 4 bytes."""
-    return _header(_TEXT, len(payload), _MASKED) + mask + xor(payload, mask)
+    return masked_frame(payload, mask)
+
+
+def masked_frame(payload: bytes, mask: bytes, *, binary: bool = False) -> bytes:
+    """The same, of text or of anything."""
+    return _header(_BINARY if binary else _TEXT, len(payload), _MASKED) + mask + xor(payload, mask)
 
 
 def ping_frame(payload: bytes = b"") -> bytes:
@@ -53,6 +63,14 @@ def xor(payload: bytes, mask: bytes) -> bytes:
     return (int.from_bytes(payload, "little") ^ int.from_bytes(pad[:length], "little")).to_bytes(length, "little")
 
 
+def whole_text_bytes(data: bytes) -> int:
+    """How many bytes the unmasked text frame has that `data` begins with; 0 when it does not, or not with all of it."""
+    if len(data) < 2 or data[0] != _TEXT or data[1] > 126:
+        return 0
+    size = 2 + data[1] if data[1] < 126 else 4 + int.from_bytes(data[2:4], "big")
+    return size if size <= len(data) else 0
+
+
 def _header(first: int, length: int, masked: int) -> bytes:
     if length <= _MAX_SHORT:
         return bytes((first, masked | length))
@@ -79,17 +97,26 @@ class WholeFrames:
         "_max_payload_bytes",
         "_on_ping",
         "_skip_bytes",
+        "_taken",
         "fragments",
         "off",
         "passed_frames",
     )
 
-    def __init__(self, *, masked: bool, max_payload_bytes: int, on_ping: Callable[[bytes], None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        masked: bool,
+        max_payload_bytes: int,
+        on_ping: Callable[[bytes], None] | None = None,
+        binary: bool = False,
+    ) -> None:
         """`masked`: True on a server (RFC 6455 section 5.1: clients mask, servers do not).
 
         `on_ping` gets the payload of each whole Ping, and Pongs are dropped: for one whose own pings need no matching
-        answer. Without it both go to the library.
+        answer. Without it both go to the library. `binary`: binary frames are taken instead of text.
         """
+        self._taken = _BINARY if binary else _TEXT
         self._on_ping = on_ping
         self._masked = masked
         self._max_payload_bytes = max_payload_bytes
@@ -104,6 +131,11 @@ class WholeFrames:
     def buffered_bytes(self) -> int:
         """Bytes of an incomplete frame that wait for their end."""
         return len(self._buffer)
+
+    def take_back(self) -> bytes:
+        """The beginning of an incomplete frame that waits for its end; it waits here no more."""
+        begun, self._buffer = self._buffer, b""
+        return begun
 
     def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
         """Take the whole frames out of `data`: (their unmasked payloads, the bytes for the library)."""
@@ -139,13 +171,13 @@ class WholeFrames:
                 header += 4
             good = minimal and masked is self._masked and length <= self._max_payload_bytes
             stop = at + header + length
-            if first == _TEXT and good:
+            if first == self._taken and good:
                 if stop > end:
                     break
                 payload = data[at + header : stop]
                 if masked:
                     payload = xor(payload, data[at + header - 4 : at + header])
-                if _is_utf8(payload):
+                if first == _BINARY or _is_utf8(payload):
                     payloads.append(payload)
                     at = stop
                     continue

@@ -28,7 +28,7 @@ FAST, EXACT = parse_slo("p99(delivery) < 50ms"), parse_slo("missing == 0")
 def judged(facts: Facts, *slos: Slo, latency_ms: float = 5.0, samples: int = 5000, missing: int = 0) -> Judgement:
     histogram = Histogram()
     histogram.add_many(int(latency_ms * 1e6), samples)
-    return judge(facts, slos, [slo.judge(histogram, {"missing": missing}) for slo in slos])
+    return judge([facts], slos, [slo.judge(histogram, {"missing": missing}) for slo in slos])
 
 
 def outcome(judgement: Judgement) -> tuple[str, int]:

@@ -14,9 +14,11 @@ from typing import Final
 import msgspec
 from prometheus_client.metrics_core import Metric
 
-HIGHEST: Final = frozenset({"scalechat_queue_age_seconds", "scalechat_draining", "scalechat_limit"})
+HIGHEST: Final = frozenset(
+    {"scalechat_queue_age_seconds", "scalechat_draining", "scalechat_limit", "scalechat_bus_lag_seconds"}
+)
 """Gauges of which the highest is true for all; those in `LOWEST` the lowest. Every other gauge is a sum."""
-LOWEST: Final = frozenset({"process_start_time_seconds"})
+LOWEST: Final = frozenset({"process_start_time_seconds", "scalechat_bus_up"})
 SUMMED_LIMITS: Final = frozenset({"max_connections"})
 """Bounds of which each worker has its share."""
 _MONOTONIC: Final = ("counter", "histogram")

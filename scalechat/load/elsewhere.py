@@ -1,0 +1,101 @@
+"""What other processes of the run publish in the rooms of this one.
+
+Nobody tells this process of such a message before it is delivered: the header says who published it when, and the
+first sight of it makes it known here. What was never seen here becomes known at the drain, when the processes tell each
+other how many messages each of their publishers has published, and which of those the server refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from scalechat.load.ledger import Outcome, RecipientLedger
+from scalechat.load.plan import Plan
+
+
+class Elsewhere:
+    """Messages are (publisher, number); clients and slots are the plan's."""
+
+    __slots__ = ("_announced", "_plan", "_refused", "_seen", "is_settled", "refused_in", "shift_ns")
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._seen: dict[int, RecipientLedger] = {}
+        """Room → what was seen of it, by anybody here."""
+        self._announced: dict[int, int] = {}
+        """Publisher → how many it has published in all."""
+        self._refused: dict[int, set[int]] = {}
+        """Publisher → the numbers of those that the server refused."""
+        self.refused_in = [0] * plan.rooms
+        """Room → how many messages the server refused."""
+        self.is_settled = False
+        """Nobody publishes any more, and everybody has said how much it was."""
+        self.shift_ns: dict[int, int] = {}
+        """Process → what to add to its times to have ours; only for processes on other machines."""
+
+    def ours_ns(self, publisher: int, at_ns: int) -> int:
+        """A time of the publisher's process by the clock of this one."""
+        return at_ns + self.shift_ns.get(self._plan.worker_of(publisher), 0) if self.shift_ns else at_ns
+
+    def see(self, publisher: int, number: int) -> bool | None:
+        """Somebody here got the message: whether that makes it known. None: nobody ever published it."""
+        published = self._announced.get(publisher)
+        if published is not None and number > published:
+            return None
+        outcomes = self._sightings(self._plan.room_of(publisher)).admit([(self._plan.slot_of(publisher), number)])
+        return outcomes is None or outcomes[0] in (Outcome.FIRST, Outcome.LATE)
+
+    def announce(self, publisher: int, published: int, refused: Sequence[int] = ()) -> None:
+        """The publisher's process says how many messages it has published, and which of them were refused."""
+        room = self._plan.room_of(publisher)
+        self.refused_in[room] += len(refused) - len(self._refused.get(publisher, ()))
+        self._announced[publisher] = published
+        self._refused[publisher] = set(refused)
+
+    def published(self, publisher: int) -> int:
+        """How many messages, as far as is known here."""
+        announced = self._announced.get(publisher)
+        return self._highest(publisher) if announced is None else announced
+
+    def publishers(self, room: int) -> Iterator[int]:
+        """The publishers of the room that are in other processes."""
+        plan = self._plan
+        if plan.share.count == 1 or plan.rooms_are_whole:
+            return iter(())
+        return (client for client in range(room, plan.publishers, plan.rooms) if not plan.is_mine(client))
+
+    def unknown_slots(self, room: int) -> list[int]:
+        """Slots whose counts nobody has announced."""
+        if self.is_settled:
+            return []
+        return [self._plan.slot_of(client) for client in self.publishers(room) if client not in self._announced]
+
+    def unseen(self, room: int) -> list[tuple[int, int, int]]:
+        """(publisher, first, last) of messages that were published, not refused, and seen by nobody here."""
+        return [
+            (publisher, low, high)
+            for publisher in self.publishers(room)
+            for low, high in self._parts(publisher, self._sightings(room).gaps(self._plan.slot_of(publisher)))
+        ]
+
+    def _parts(self, publisher: int, gaps: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """The stretches not seen, without what was refused."""
+        refused = sorted(self._refused.get(publisher, ()))
+        for low, high in (*gaps, (self._highest(publisher) + 1, self.published(publisher))):
+            begin = low
+            for number in refused:
+                if begin <= number <= high:
+                    if number > begin:
+                        yield begin, number - 1
+                    begin = number + 1
+            if begin <= high:
+                yield begin, high
+
+    def _highest(self, publisher: int) -> int:
+        return self._sightings(self._plan.room_of(publisher)).highest(self._plan.slot_of(publisher))
+
+    def _sightings(self, room: int) -> RecipientLedger:
+        found = self._seen.get(room)
+        if found is None:
+            found = self._seen[room] = RecipientLedger([0] * self._plan.publishers_in(room))
+        return found
