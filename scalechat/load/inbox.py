@@ -100,8 +100,11 @@ class Inbox:
         if follower.lead(deliveries, rows, payloads, now_ns):
             return
         follower.leave()
-        outcomes = follower.ledger.admit(deliveries)
+        ledger = follower.ledger
+        in_gaps = ledger.in_gaps
+        outcomes = ledger.admit(deliveries)
         if outcomes is not None:
+            recorder.in_gaps += ledger.in_gaps - in_gaps
             first = recorder.irregular(self._number, outcomes, deliveries)
             rows = array("q", itertools.compress(rows, first))
         recorder.deliver(self._number, rows, now_ns)

@@ -79,10 +79,14 @@ class Recorder:
         self.members: list[int] = [0] * plan.rooms
         """Room → members that have joined and not left."""
         self.elsewhere = Elsewhere(plan)
+        self.in_gaps = 0
+        """Numbers that were leapt over and have not come, of all ledgers together."""
         self._ledgers: list[tuple[int, RecipientLedger]] = []
         """(room, ledger) of everybody that has ever joined."""
         self._members_settled: list[int] = []
         """`members` when everything was known about what other processes published."""
+        self._published_at_leave: dict[int, tuple[int, ...]] = {}
+        """Room → `published_by` when last somebody left it."""
         self._rejected: list[int] = [0] * plan.rooms
         self.refusals: list[tuple[int, int]] = []
         """(publisher, number) of each message of ours that the server refused."""
@@ -215,7 +219,11 @@ class Recorder:
         self.members[room] -= 1
         self.counters.open -= 1
         unknown = self.elsewhere.unknown_slots(room)
-        ledger.leave(self.published_by[room], refused=self._refused(room), unknown=unknown)
+        # Many leave at the same moment, and then share what was published by then.
+        published = tuple(self.published_by[room])
+        if self._published_at_leave.get(room) != published:
+            self._published_at_leave[room] = published
+        ledger.leave(self._published_at_leave[room], refused=self._refused(room), unknown=unknown)
 
     def acknowledge(self, client: int, number: int, *, at_ns: int, room_seq: int | None) -> None:
         """The server has taken the client's message."""
@@ -229,11 +237,15 @@ class Recorder:
 
     def reject(self, client: int, number: int) -> None:
         """The server has answered the client's message with an error."""
+        excused = self.broadcasts.reject(client, number)
+        if excused is None:
+            self.counters.unknown_frames += 1
+            return
+        self.counters.expected -= excused
         self.counters.rejected += 1
         self._rejected[self.plan.room_of(client)] += 1
         if self.plan.share.count > 1:
             self.refusals.append((client, number))
-        self.counters.expected -= self.broadcasts.reject(client, number)
 
     def settle(self) -> None:
         """Nobody publishes any more, and what other processes have published is as well known as it will be.
@@ -353,12 +365,16 @@ class Recorder:
         """The messages that are left. Call it before the last `end_window`, once.
 
         Every expected delivery that did not come enters `delivery` as the time it was waited for: from its intended
-        time until now, and at least `never_ns`. A server that drops cannot look fast.
+        time until now, and at least `never_ns`. A server that drops cannot look fast. A message that was never
+        acknowledged is owed to nobody, and enters `ack_rtt` in the same way.
         """
         self.flush()
         self.has_ended = True
-        left = self._count(self.broadcasts.finish())
-        for message in left:
+        left = self.broadcasts.finish()
+        self._excuse([message for message in left if message.unacked])
+        for message in self._count(left):
+            if message.unacked:
+                self._window(message.phase, "ack_rtt").add_many(max(never_ns, now_ns - message.sent_ns), 1)
             if message.missing:
                 waited_ns = max(never_ns, now_ns - message.intended_ns)
                 self._window(message.phase, "delivery").add_many(waited_ns, message.missing)
@@ -378,7 +394,7 @@ class Recorder:
         if self.has_ended:
             return self.outstanding
         excused = sum(self._refused(room) * members for room, members in enumerate(self.members))
-        return max(0, sum(ledger.in_gaps for _room, ledger in self._ledgers) - excused)
+        return max(0, self.in_gaps - excused)
 
     @property
     def outstanding(self) -> int:
@@ -418,6 +434,19 @@ class Recorder:
         for (phase, metric), values in groups.items():
             self._window(phase, metric).add(np.array(values, dtype=np.int64))
         return messages
+
+    def _excuse(self, unacked: Sequence[Broadcast]) -> None:
+        """Who got one of these messages was to get it, and nobody else."""
+        numbers: dict[tuple[int, int], list[int]] = {}
+        for message in unacked:
+            numbers.setdefault((message.room, self.plan.slot_of(message.publisher)), []).append(message.number)
+            self.counters.expected -= message.missing
+            message.expected = message.delivered
+        for (room, slot), found in numbers.items():
+            found.sort()
+            for where, ledger in self._ledgers:
+                if where == room:
+                    ledger.excuse(slot, found)
 
     def _refused(self, room: int) -> int:
         return self._rejected[room] + self.elsewhere.refused_in[room]

@@ -89,11 +89,6 @@ class VirtualClient:
         return self.opened_ns is not None and self.closed_ns is None
 
     @property
-    def traffic(self) -> tuple[int, int]:
-        """Bytes received and sent."""
-        return (0, 0) if self._stream is None else (self._stream.received_bytes, self._stream.sent_bytes)
-
-    @property
     def ledger(self) -> RecipientLedger | None:
         """What it must get and got; None when it never joined."""
         return self._inbox.ledger
@@ -160,6 +155,7 @@ class VirtualClient:
             sock=link.sock,
             fed=link.sock is not None,
             binary=world.dialect.binary,
+            traffic=world.recorder.counters.traffic,
         )
         if link.sock is not None:
             stream.on_close(world.poller.add(link.sock, stream))
