@@ -73,6 +73,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         on_end: called once, when nothing more can come in: end of stream or a broken connection.
         sock: the non-blocking socket under `stream`, for sends without a scheduler hop; None without one.
         fed: bytes come through `feed`.
+        binary: the lane takes binary frames instead of text.
 
     Error handling: `send_all` and `receive_some` raise what `stream` raises; `send_nowait` and the background writer
     never raise, they end the connection's usefulness, and `receive_some` tells trio-websocket. A cancelled write leaves
@@ -110,6 +111,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         on_end: Callable[[], None],
         sock: socket.socket | None = None,
         fed: bool = False,
+        binary: bool = False,
     ) -> None:
         self._stream = stream
         self._nursery = nursery
@@ -119,7 +121,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         self._sock = sock
         self._fed = fed
         self._on_close: Callable[[], None] | None = None
-        self._lane = WholeFrames(masked=False, max_payload_bytes=MAX_PAYLOAD_BYTES)
+        self._lane = WholeFrames(masked=False, max_payload_bytes=MAX_PAYLOAD_BYTES, binary=binary)
         self._head: bytes | None = b""  # The response's head so far; None when it is complete.
         self._for_library = b""
         self._arrived: trio.Event | None = None  # While the library waits for fed bytes.

@@ -137,7 +137,7 @@ def _target(todo: Assignment, parts: Sequence[Part]) -> Target:
     """The server under load, as it describes itself."""
     return Target(
         url=str(public_values(todo.config)["server_url"]),
-        dialect="plain" if todo.config.target == "plain" else "v1",
+        dialect="v1" if todo.config.target == "scalechat" else todo.config.target,
         version=next((part.target_version for part in parts if part.target_version is not None), None),
         config=dict(todo.stated) | {name: value for part in parts for name, value in part.target_config.items()},
     )

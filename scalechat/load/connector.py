@@ -12,7 +12,7 @@ import socket
 import ssl
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ import trio_websocket
 
 from scalechat.config import OperationalError
 from scalechat.values import redact_url
+from scalechat.wire.messages import SUBPROTOCOL
 
 PER_SOURCE_ADDRESS: Final = 20_000
 """Connections from one loopback address to one port. Linux has 28,000 ephemeral ports; some linger in TIME_WAIT."""
@@ -144,11 +145,18 @@ class Failure:
 
 
 class NotOffered(Exception):
-    """The server took the handshake but not the subprotocol."""
+    """The server took the handshake but none of the subprotocols."""
+
+    def __init__(self, subprotocols: Sequence[str]) -> None:
+        advice = "; try --target plain" if SUBPROTOCOL in subprotocols else ""
+        super().__init__(f"the server does not speak {' or '.join(subprotocols)}{advice}")
 
 
 class HungUp(Exception):
-    """The connection ended before the WebSocket was open."""
+    """The connection ended before it could be used; with what the server said before, if anything."""
+
+    def __init__(self, complaint: str = "") -> None:
+        super().__init__(f"the server closed the connection instead of answering{complaint}")
 
 
 def failure_of(error: BaseException) -> Failure | None:
@@ -164,10 +172,8 @@ def failure_of(error: BaseException) -> Failure | None:
             return Failure("timeout", "not open in time")
         case trio_websocket.ConnectionRejected():
             return Failure("rejected", f"the server answered HTTP {first.status_code} instead of a WebSocket")
-        case NotOffered():
-            return Failure("rejected", "the server does not speak scalechat.v1; try --target plain")
-        case HungUp():
-            return Failure("rejected", "the server closed the connection instead of answering")
+        case NotOffered() | HungUp():
+            return Failure("rejected", str(first))
         case ssl.SSLError():
             reason = getattr(first, "verify_message", None) or getattr(first, "reason", None) or first
             return Failure("other", f"no TLS ({reason}); check ws:// or wss:// in --server-url")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scalechat.load import payload as payloads
-from scalechat.load.dialects import Dialect, Names
+from scalechat.load.dialects import Dialect, Names, Says
 from scalechat.load.payload import Header, Unreadable
 from scalechat.load.recorder import Recorder
 from scalechat.wire.messages import BadMessage, PlainMessage, Publication, ServerSays
@@ -49,7 +49,7 @@ class Foreign:
     """Something that is not ours to judge: a person's message, a frame of another protocol."""
 
 
-Other = Delivery | Damaged | Phantom | Foreign | ServerSays
+Other = Delivery | Damaged | Phantom | Foreign | ServerSays | Says
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,7 @@ class Decoder:
         try:
             said = self._dialect.read(text)
         except BadMessage:
-            # A damaged frame of ours still shows our names somewhere; anything else is another protocol.
-            return Damaged() if self._names.prefix.encode() in text else Foreign()
+            return self._unreadable(text)
         if not isinstance(said, PlainMessage | Publication):
             return said
         match payloads.decode(said.text):
@@ -117,7 +116,11 @@ class Decoder:
             case Unreadable.DAMAGED:
                 return Damaged()
             case Unreadable.FOREIGN:
-                return Damaged() if said.client_id.startswith(self._own_names) else Foreign()
+                return Damaged() if said.client_id.startswith(self._own_names) else self._unreadable(text)
+
+    def _unreadable(self, text: bytes) -> Damaged | Foreign:
+        # A damaged frame of ours still shows our names somewhere; anything else is another protocol.
+        return Damaged() if self._names.prefix.encode() in text else Foreign()
 
     def _delivery(self, header: Header, size_bytes: int) -> Delivery | Phantom:
         recorder, plan = self._recorder, self._recorder.plan

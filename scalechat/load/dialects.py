@@ -1,20 +1,21 @@
 """How a target is spoken to: the address of a room, how a message is published, what the server's frames mean.
 
-`Plain` is the two-key JSON that any broadcast server can speak; `ScaleChatV1` adds acknowledgements and positions. A
-further target is a further class here.
+`Plain` is the two-key JSON that any broadcast server can speak; `ScaleChatV1` adds acknowledgements and positions;
+`template.ByTemplate` is whatever a scenario file describes.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 import msgspec
 
+from scalechat.client.transport import SharedReader
 from scalechat.config import LoadConfig
 from scalechat.wire.codec import decode_plain, decode_server_text
 from scalechat.wire.messages import SUBPROTOCOL, PlainMessage, Publication, ServerSays
@@ -23,38 +24,133 @@ Publish = Callable[[bytes, int], bytes]
 """(text of a message, the publisher's number for it) → the frame's payload."""
 
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """The client is a member of its room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The client's message `number` was taken."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The server complains; about what exactly is for a person to read."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Has to be answered by `text`."""
+
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """A frame that is known and tells nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A frame that nobody described."""
+
+
+UNKNOWN: Final = Unknown()
+Says = Entered | Acknowledged | Refused | Reply | Nothing | Unknown
+"""What is no message, in a language that is not ours."""
+
+
 class Dialect(Protocol):
     """The language of a target."""
 
     @property
     def subprotocols(self) -> tuple[str, ...]:
-        """What the handshake asks for, and must get."""
+        """What the handshake asks for, and must get one of."""
+        ...
+
+    @property
+    def binary(self) -> bool:
+        """Whether frames are binary ones; else they are text."""
         ...
 
     @property
     def acknowledges(self) -> bool:
-        """Whether each message is answered, and joining too."""
+        """Whether each message is answered."""
         ...
 
-    def publish(self, client_id: str, room: str, client: int) -> Publish:
+    @property
+    def confirms(self) -> bool:
+        """Whether the server says when a client is in its room; else it is when the last `hello` is sent."""
+        ...
+
+    def resource(self, names: Names, client: int, room: str) -> str:
+        """Path and query the client asks for."""
+        ...
+
+    def extra_headers(self, names: Names, client: int, room: str) -> list[tuple[bytes, bytes]]:
+        """What else the handshake says."""
+        ...
+
+    def hello(self, names: Names, client: int, room: str) -> list[bytes]:
+        """Frames to send as soon as the WebSocket is open."""
+        ...
+
+    def publish(self, names: Names, client: int, room: str) -> Publish:
         """How the client publishes. Texts are ASCII without anything JSON escapes."""
         ...
 
-    def read(self, payload: bytes) -> PlainMessage | Publication | ServerSays:
+    def reader(self, decode: Callable[[Sequence[bytes]], T], shared: SharedReader[T]) -> SharedReader[T]:
+        """What reads one connection: `shared`, unless frames are no borders of what they carry."""
+        ...
+
+    def read(self, payload: bytes) -> PlainMessage | Publication | ServerSays | Says:
         """What a frame of the server says. Raises `BadMessage`."""
         ...
 
 
+class _OfOurs:
+    """What `Plain` and `ScaleChatV1` have in common: room, name and token are in the URL, and a frame is a message."""
+
+    __slots__ = ()
+
+    binary = False
+
+    def resource(self, names: Names, client: int, room: str) -> str:
+        """See `Dialect`."""
+        return names.resource(client, room)
+
+    def extra_headers(self, names: Names, client: int, room: str) -> list[tuple[bytes, bytes]]:  # noqa: ARG002
+        """See `Dialect`."""
+        return []
+
+    def hello(self, names: Names, client: int, room: str) -> list[bytes]:  # noqa: ARG002
+        """See `Dialect`."""
+        return []
+
+    def reader(self, decode: Callable[[Sequence[bytes]], T], shared: SharedReader[T]) -> SharedReader[T]:  # noqa: ARG002
+        """See `Dialect`."""
+        return shared
+
+
 @dataclass(frozen=True, slots=True)
-class Plain:
+class Plain(_OfOurs):
     """``{"clientId": …, "Message": …}`` both ways; a member has joined when the handshake is complete."""
 
     subprotocols: tuple[str, ...] = ()
     acknowledges: bool = False
+    confirms: bool = False
 
-    def publish(self, client_id: str, room: str, client: int) -> Publish:  # noqa: ARG002 - the room is in the URL
+    def publish(self, names: Names, client: int, room: str) -> Publish:  # noqa: ARG002 - the room is in the URL
         """See `Dialect`."""
-        head = msgspec.json.encode({"clientId": client_id})[:-1] + b',"Message":"'
+        head = msgspec.json.encode({"clientId": names.client_id(client)})[:-1] + b',"Message":"'
         return lambda text, _number: head + text + b'"}'
 
     def read(self, payload: bytes) -> PlainMessage | Publication | ServerSays:
@@ -63,13 +159,14 @@ class Plain:
 
 
 @dataclass(frozen=True, slots=True)
-class ScaleChatV1:
+class ScaleChatV1(_OfOurs):
     """Messages carry an id of ours and are acknowledged; a member has joined when ``joined`` was read."""
 
     subprotocols: tuple[str, ...] = (SUBPROTOCOL,)
     acknowledges: bool = True
+    confirms: bool = True
 
-    def publish(self, client_id: str, room: str, client: int) -> Publish:  # noqa: ARG002 - the connection vouches for it
+    def publish(self, names: Names, client: int, room: str) -> Publish:  # noqa: ARG002 - the connection vouches for it
         """See `Dialect`. The client's number is in the id, because connections with one token share a clientId."""
         head = msgspec.json.encode({"type": "message", "room": room})[:-1] + b',"Message":"'
         middle = b'","id":"%d-' % client
@@ -138,8 +235,3 @@ def _subject(token: str) -> str | None:
     except (IndexError, binascii.Error, msgspec.DecodeError):
         return None
     return str(claims["sub"]) if isinstance(claims, dict) and "sub" in claims else None
-
-
-def dialect_of(config: LoadConfig) -> Dialect:
-    """The dialect that ``--target`` names."""
-    return Plain() if config.target == "plain" else ScaleChatV1()

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Sequence
 
 from scalechat.load.decoding import Batch, Damaged, Delivery, Other, Phantom
-from scalechat.load.dialects import number_of
+from scalechat.load.dialects import Acknowledged, Entered, Nothing, Refused, Reply, number_of
 from scalechat.load.ledger import RecipientLedger
 from scalechat.load.surroundings import Surroundings
 from scalechat.wire.messages import Ack, ErrorAnswer, Joined, Reconnect, Welcome
@@ -16,13 +16,17 @@ from scalechat.wire.messages import Ack, ErrorAnswer, Joined, Reconnect, Welcome
 class Inbox:
     """The incoming side of client `number`. `take` is synchronous and never raises."""
 
-    __slots__ = ("_last_ns", "_number", "_on_joined", "_room", "_world", "ledger", "longest_gap_ns")
+    __slots__ = ("_answer", "_last_ns", "_number", "_on_joined", "_room", "_world", "ledger", "longest_gap_ns")
 
-    def __init__(self, number: int, world: Surroundings, on_joined: Callable[[], None]) -> None:
-        """`on_joined` is called when the server says that the client is in its room."""
+    def __init__(
+        self, number: int, world: Surroundings, on_joined: Callable[[], None], answer: Callable[[bytes], object]
+    ) -> None:
+        """`on_joined` is called when the server says that the client is in its room, `answer` with what it has to be
+        answered."""
         self._number = number
         self._world = world
         self._on_joined = on_joined
+        self._answer = answer
         self._room = world.recorder.plan.room_of(number)
         self._last_ns = 0
         self.ledger: RecipientLedger | None = None
@@ -79,14 +83,20 @@ class Inbox:
                 counters.corrupted += 1
             case Phantom():
                 counters.phantom += 1
-            case Joined():
+            case Joined() | Entered():
                 self._on_joined()
+            case Acknowledged(number):
+                recorder.acknowledge(self._number, number, at_ns=now_ns, room_seq=None)
+            case Refused(text):
+                self._world.error("server_error", text)
+            case Reply(text):
+                self._answer(text)
             case ErrorAnswer():
                 self._world.error(f"server_{other.code}", other.detail)
                 number = number_of(other.id)
                 if number is not None:
                     recorder.reject(self._number, number)
-            case Welcome() | Reconnect():
+            case Welcome() | Reconnect() | Nothing():
                 pass
             case _:
                 counters.unknown_frames += 1

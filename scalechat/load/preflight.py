@@ -16,9 +16,10 @@ import trio_websocket
 from scalechat.client.transport import LaneStream, SharedReader
 from scalechat.config import LoadConfig, OperationalError, UsageError, public_values
 from scalechat.load.connector import Connector, Failure, HungUp, NotOffered, failure_of
-from scalechat.load.dialects import Dialect, Names
+from scalechat.load.dialects import Dialect, Entered, Names, Refused, Reply
 from scalechat.load.health import raise_file_limit
 from scalechat.load.results import Scalar
+from scalechat.wire.frames import masked_frame
 from scalechat.wire.messages import BadMessage, Limits, Welcome
 
 GOODBYE_S: Final = 1.0
@@ -43,69 +44,110 @@ async def greet(connector: Connector, dialect: Dialect, names: Names, config: Lo
     Raises:
         OperationalError: there is no server that could be loaded; one line that says what there is.
     """
-    limits: Limits | None = None
+    greeting = _Greeting(dialect, names)
     failure: Failure | None = None
     try:
         with trio.fail_after(config.connect_timeout_s):
-            limits = await _exchange_greetings(connector, dialect, names)
+            await greeting.exchange(connector)
     except* trio.TooSlowError:
-        failure = Failure("timeout", f"no WebSocket within {config.connect_timeout_s:g} s")
+        failure = Failure("timeout", f"{greeting.lacks} within {config.connect_timeout_s:g} s{greeting.complaint}")
     except* Exception as group:  # every kind of refusal, in the groups they come in
         failure = failure_of(group)
         if failure is None:
             raise
     if failure is not None:
         raise OperationalError(f"cannot load {public_values(config)['server_url']}: {failure.text}")
-    return {} if limits is None else _stated(limits)
+    return {} if greeting.limits is None else _stated(greeting.limits)
 
 
-async def _exchange_greetings(connector: Connector, dialect: Dialect, names: Names) -> Limits | None:
-    limits: Limits | None = None
-    greeted, over = trio.Event(), trio.Event()
-    leaving = False
+class _Greeting:
+    """One connection: opened, greeted, left."""
 
-    def on_texts(texts: Sequence[bytes]) -> None:
-        nonlocal limits
-        for text in texts:
+    def __init__(self, dialect: Dialect, names: Names) -> None:
+        self._dialect = dialect
+        self._names = names
+        self._stream: LaneStream[None] | None = None
+        self._greeted = trio.Event()
+        self._over = trio.Event()
+        self._leaving = False
+        self.complaint = ""
+        """The last error the server told of, if any."""
+        self.limits: Limits | None = None
+        self.lacks = "no WebSocket"
+        """What is still waited for."""
+
+    async def exchange(self, connector: Connector) -> None:
+        """Raises whatever prevents it; see `failure_of`."""
+        dialect, names = self._dialect, self._names
+        room = names.room(0)
+        link = await connector.open(0)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch)
+                self._stream = LaneStream(
+                    link.stream,
+                    nursery=nursery,
+                    reader=dialect.reader(self._take, SharedReader(self._take)),
+                    on_batch=lambda _: None,
+                    on_end=self._end,
+                    binary=dialect.binary,
+                )
+                ws = await trio_websocket.wrap_client_stream(
+                    nursery,
+                    cast(trio.SocketStream, self._stream),  # annotated too narrowly: any stream will do
+                    connector.host_header,
+                    dialect.resource(names, 0, room),
+                    subprotocols=dialect.subprotocols,
+                    extra_headers=dialect.extra_headers(names, 0, room),
+                )
+                if dialect.subprotocols and ws.subprotocol not in dialect.subprotocols:
+                    raise NotOffered(dialect.subprotocols)
+                nursery.start_soon(self._read, ws)
+                for text in dialect.hello(names, 0, room):
+                    self._send(text)
+                if dialect.confirms:
+                    self.lacks = "the WebSocket is open, but the server did not say that the client has joined"
+                    await self._greeted.wait()
+                self._leaving = True
+                with trio.move_on_after(GOODBYE_S):
+                    await ws.aclose()
+                nursery.cancel_scope.cancel()
+        finally:
+            await trio.aclose_forcefully(link.stream)
+
+    def _end(self) -> None:
+        if not self._leaving:
+            self._over.set()
+
+    async def _read(self, ws: trio_websocket.WebSocketConnection) -> None:
+        """What does not come by the lane (see `LaneStream`)."""
+        with suppress(trio_websocket.ConnectionClosed):
+            while True:
+                message = await ws.get_message()
+                self._take([message.encode() if isinstance(message, str) else message])
+
+    async def _watch(self) -> None:
+        await self._over.wait()
+        # trio-websocket would wait for the rest of the handshake for ever.
+        raise HungUp(self.complaint)
+
+    def _take(self, payloads: Sequence[bytes]) -> None:
+        for payload in payloads:
             with suppress(BadMessage):
-                said = dialect.read(text)
-                if isinstance(said, Welcome):
-                    limits = said.limits
-                    greeted.set()
+                match self._dialect.read(payload):
+                    case Welcome() as welcome:
+                        self.limits = welcome.limits
+                        self._greeted.set()
+                    case Entered():
+                        self._greeted.set()
+                    case Reply(text):
+                        self._send(text)
+                    case Refused(text):
+                        self.complaint = f"; it says: {text}"
 
-    def on_end() -> None:
-        if not leaving:
-            over.set()
-
-    async def watch() -> None:
-        await over.wait()
-        raise HungUp  # trio-websocket would wait for the rest of the handshake for ever
-
-    link = await connector.open(0)
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch)
-            stream = LaneStream(
-                link.stream, nursery=nursery, reader=SharedReader(list), on_batch=on_texts, on_end=on_end
-            )
-            ws = await trio_websocket.wrap_client_stream(
-                nursery,
-                cast(trio.SocketStream, stream),  # annotated too narrowly: any stream will do
-                connector.host_header,
-                names.resource(0, names.room(0)),
-                subprotocols=dialect.subprotocols,
-            )
-            if dialect.subprotocols and ws.subprotocol not in dialect.subprotocols:
-                raise NotOffered
-            if dialect.acknowledges:
-                await greeted.wait()
-            leaving = True
-            with trio.move_on_after(GOODBYE_S):
-                await ws.aclose()
-            nursery.cancel_scope.cancel()
-    finally:
-        await trio.aclose_forcefully(link.stream)
-    return limits
+    def _send(self, payload: bytes) -> None:
+        if self._stream is not None:
+            self._stream.send_nowait(masked_frame(payload, b"mask", binary=self._dialect.binary))
 
 
 def _stated(limits: Limits) -> dict[str, Scalar]:

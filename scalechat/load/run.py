@@ -36,7 +36,7 @@ from scalechat.load.verdict import Facts
 from scalechat.load.virtual_client import VirtualClient
 
 SETTLE_NS: Final = SECOND_NS // 5
-"""A plain server does not say when it has made a client a member; it gets so long after the last handshake."""
+"""A server that does not say when it has made a client a member gets so long after the last handshake."""
 GRACE_S: Final = 0.2
 """When everything has arrived, so long for whatever arrives once more."""
 NOBODY_CONNECTED: Final = "no client could connect"
@@ -78,12 +78,14 @@ class Run:
         """Beginning and end of the measured phase."""
         self._instruments = Instruments(todo, writer, watcher, clock)
         self._recorder = self._instruments.recorder
+        decode = Decoder(todo.dialect, todo.names, self._recorder).batch
         world = Surroundings(
             connector=todo.connector,
             dialect=todo.dialect,
             names=todo.names,
             recorder=self._recorder,
-            reader=SharedReader(Decoder(todo.dialect, todo.names, self._recorder).batch),
+            decode=decode,
+            reader=SharedReader(decode),
             errors=self._instruments.errors,
             poller=self._instruments.poller,
             clock=clock,
@@ -153,7 +155,7 @@ class Run:
         config = self._todo.config
         warmup_ns, duration_ns = round(config.warmup_s * SECOND_NS), round(config.duration_s * SECOND_NS)
         schedule = Schedule(self._plan, end_ns=warmup_ns + duration_ns)
-        begin_ns = self._begin_ns or self._clock() + (0 if self._recorder.acknowledged else SETTLE_NS)
+        begin_ns = self._begin_ns or self._clock() + (0 if self._todo.dialect.confirms else SETTLE_NS)
         self._recorder.steady_from_ns = begin_ns + warmup_ns
         load = self._publishing = Publishing(
             schedule,

@@ -13,7 +13,7 @@ from scalechat.load.assignment import Assignment
 from scalechat.load.company import Alone
 from scalechat.load.conclusion import RunOutcome, conclude
 from scalechat.load.connector import Connector, TcpConnector, leaves
-from scalechat.load.dialects import Names, dialect_of
+from scalechat.load.dialects import Dialect, Names, Plain, ScaleChatV1
 from scalechat.load.ending import Interruption
 from scalechat.load.live import Nobody, Watcher
 from scalechat.load.pacing import NowNs, monotonic_ns
@@ -23,6 +23,7 @@ from scalechat.load.results import RunWriter
 from scalechat.load.run import Run
 from scalechat.load.scrape import MetricsPage
 from scalechat.load.slo import parse_slo
+from scalechat.load.template import ByTemplate
 from scalechat.load.verdict import EXIT_INTERRUPTED
 
 __all__ = ["Interruption", "RunOutcome", "run_load"]
@@ -70,7 +71,7 @@ async def _assign(
 ) -> Assignment:
     slos = tuple(parse_slo(expression) for expression in config.slo)
     plan = Plan.of(config, secrets.randbits(63) if config.seed is None else config.seed)
-    dialect, names = dialect_of(config), Names.of(config, secrets.randbits(32))
+    dialect, names = _dialect_of(config), Names.of(config, secrets.randbits(32))
     page = None
     async with _unless_asked(interruption):
         if connector is None:
@@ -89,6 +90,12 @@ async def _assign(
         page=page,
         stated=stated,
     )
+
+
+def _dialect_of(config: LoadConfig) -> Dialect:
+    if config.template is not None:
+        return ByTemplate(config.template)
+    return Plain() if config.target == "plain" else ScaleChatV1()
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scalechat.client.transport import SharedReader
@@ -23,7 +23,9 @@ class Surroundings:
     dialect: Dialect
     names: Names
     recorder: Recorder
+    decode: Callable[[Sequence[bytes]], Batch]
     reader: SharedReader[Batch]
+    """Decodes with `decode`, and remembers for everybody."""
     errors: ErrorLog
     poller: Poller
     clock: NowNs

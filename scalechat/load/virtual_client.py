@@ -23,7 +23,7 @@ from scalechat.load.ledger import RecipientLedger
 from scalechat.load.surroundings import Surroundings
 from scalechat.load.timeline import PhaseNumber
 from scalechat.wire.closing import LOST, TOO_SLOW
-from scalechat.wire.frames import masked_text_frame
+from scalechat.wire.frames import masked_frame
 
 GOODBYE_S: Final = 2.0
 """At the end of the run a server has so long to answer our Close."""
@@ -37,6 +37,7 @@ class VirtualClient:
         "_inbox",
         "_patience",
         "_publish",
+        "_reader",
         "_room",
         "_settled",
         "_stream",
@@ -60,6 +61,7 @@ class VirtualClient:
         self.number = number
         self._world = world
         self._room = world.recorder.plan.room_of(number)
+        self._reader = world.dialect.reader(world.decode, world.reader)
         self._stream: LaneStream[Batch] | None = None
         self._ws: trio_websocket.WebSocketConnection | None = None
         self._patience: trio.CancelScope | None = None
@@ -79,7 +81,7 @@ class VirtualClient:
         self.closed_by: Literal["client", "server", "network"] | None = None
         self.failure: Failure | None = None
         self.join_order: int | None = None
-        self._inbox = Inbox(number, world, self._enter)
+        self._inbox = Inbox(number, world, self._enter, self._send)
 
     @property
     def is_open(self) -> bool:
@@ -150,11 +152,12 @@ class VirtualClient:
         stream = self._stream = LaneStream(
             link.stream,
             nursery=nursery,
-            reader=world.reader,
+            reader=self._reader,
             on_batch=self._inbox.take,
             on_end=self._on_end,
             sock=link.sock,
             fed=link.sock is not None,
+            binary=world.dialect.binary,
         )
         if link.sock is not None:
             stream.on_close(world.poller.add(link.sock, stream))
@@ -164,16 +167,19 @@ class VirtualClient:
             nursery,
             cast(trio.SocketStream, stream),  # annotated too narrowly: any stream will do
             world.connector.host_header,
-            world.names.resource(self.number, room),
+            world.dialect.resource(world.names, self.number, room),
             subprotocols=world.dialect.subprotocols,
+            extra_headers=world.dialect.extra_headers(world.names, self.number, room),
             max_message_size=MAX_PAYLOAD_BYTES,
         )
         self.handshake_ns = world.clock() - connected_ns
         if world.dialect.subprotocols and ws.subprotocol not in world.dialect.subprotocols:
-            raise NotOffered
+            raise NotOffered(world.dialect.subprotocols)
         if self.number < plan.publishers:
-            self._publish = world.dialect.publish(world.names.client_id(self.number), room, self.number)
-        if not world.dialect.acknowledges:
+            self._publish = world.dialect.publish(world.names, self.number, room)
+        for text in world.dialect.hello(world.names, self.number, room):
+            self._send(text)
+        if not world.dialect.confirms:
             self._enter()
 
     async def _stay(self) -> None:
@@ -186,7 +192,7 @@ class VirtualClient:
                 self._closed(closed.reason)
                 return
             text = message.encode() if isinstance(message, str) else message
-            self._inbox.take(self._world.reader.decode([text]))
+            self._inbox.take(self._reader.decode([text]))
 
     def _enter(self) -> None:
         """The client has joined its room; a server may say so more than once."""
@@ -265,9 +271,15 @@ class VirtualClient:
             world.names.run, self.number, number, intended_ns, sent_ns, sent_ns + world.unix_offset_ns
         )
         text = self._publish(payload.encode(header, size_bytes), number)
-        # Any mask would do for a server; a zero one would make unmasking look cheaper than it is.
-        if not self._stream.send_nowait(masked_text_frame(text, random.getrandbits(32).to_bytes(4, "little"))):
+        if not self._send(text):
             self._world.error("send_refused", "the server does not read, or the connection is going")
             return False
         world.recorder.published(self.number, size_bytes=size_bytes, intended_ns=intended_ns, sent_ns=sent_ns)
         return True
+
+    def _send(self, payload: bytes) -> bool:
+        """Send a frame; False when the connection cannot take it."""
+        # Any mask would do for a server; a zero one would make unmasking look cheaper than it is.
+        mask = random.getrandbits(32).to_bytes(4, "little")
+        frame = masked_frame(payload, mask, binary=self._world.dialect.binary)
+        return self._stream is not None and self._stream.send_nowait(frame)

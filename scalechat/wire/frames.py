@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-_TEXT, _CLOSE, _PING, _PONG = 0x81, 0x88, 0x89, 0x8A  # FIN set.
+_TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x81, 0x82, 0x88, 0x89, 0x8A  # FIN set.
 _MASKED = 0x80
 _MAX_SHORT, _MAX_MEDIUM = 125, 0xFFFF
 
@@ -22,7 +22,12 @@ def text_frame(payload: bytes) -> bytes:
 
 def masked_text_frame(payload: bytes, mask: bytes) -> bytes:
     """One masked text frame, as a client sends it; `mask` has 4 bytes."""
-    return _header(_TEXT, len(payload), _MASKED) + mask + xor(payload, mask)
+    return masked_frame(payload, mask)
+
+
+def masked_frame(payload: bytes, mask: bytes, *, binary: bool = False) -> bytes:
+    """The same, of text or of anything."""
+    return _header(_BINARY if binary else _TEXT, len(payload), _MASKED) + mask + xor(payload, mask)
 
 
 def ping_frame(payload: bytes = b"") -> bytes:
@@ -79,17 +84,26 @@ class WholeFrames:
         "_max_payload_bytes",
         "_on_ping",
         "_skip_bytes",
+        "_taken",
         "fragments",
         "off",
         "passed_frames",
     )
 
-    def __init__(self, *, masked: bool, max_payload_bytes: int, on_ping: Callable[[bytes], None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        masked: bool,
+        max_payload_bytes: int,
+        on_ping: Callable[[bytes], None] | None = None,
+        binary: bool = False,
+    ) -> None:
         """`masked`: True on a server (RFC 6455 section 5.1: clients mask, servers do not).
 
         `on_ping` gets the payload of each whole Ping, and Pongs are dropped: for one whose own pings need no matching
-        answer. Without it both go to the library.
+        answer. Without it both go to the library. `binary`: binary frames are taken instead of text.
         """
+        self._taken = _BINARY if binary else _TEXT
         self._on_ping = on_ping
         self._masked = masked
         self._max_payload_bytes = max_payload_bytes
@@ -139,13 +153,13 @@ class WholeFrames:
                 header += 4
             good = minimal and masked is self._masked and length <= self._max_payload_bytes
             stop = at + header + length
-            if first == _TEXT and good:
+            if first == self._taken and good:
                 if stop > end:
                     break
                 payload = data[at + header : stop]
                 if masked:
                     payload = xor(payload, data[at + header - 4 : at + header])
-                if _is_utf8(payload):
+                if first == _BINARY or _is_utf8(payload):
                     payloads.append(payload)
                     at = stop
                     continue

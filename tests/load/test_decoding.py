@@ -121,8 +121,12 @@ def test_an_id_that_is_not_ours_has_no_number(foreign: str | None) -> None:
 def test_a_message_is_published_in_the_dialect_of_the_target() -> None:
     """The text stands in it unescaped, so its size is what was asked for."""
     text = message_of(0, 1).encode()
-    assert json.loads(Plain().publish("c0", "r0", 0)(text, 4)) == {"clientId": "c0", "Message": text.decode()}
-    assert json.loads(ScaleChatV1().publish("c0", "r0", 7)(text, 4)) == {
+    names = Names(RUN, "/ws")
+    assert json.loads(Plain().publish(names, 0, "r0")(text, 4)) == {
+        "clientId": names.member(0),
+        "Message": text.decode(),
+    }
+    assert json.loads(ScaleChatV1().publish(names, 7, "r0")(text, 4)) == {
         "type": "message",
         "room": "r0",
         "Message": text.decode(),
