@@ -86,6 +86,10 @@ class RecipientLedger:
             reached = sum(max(0, self._highest[slot]) - published[slot] for slot in slots)
             self._ends = sum(published) + reached - refused
 
+    def reached(self) -> list[int]:
+        """For each slot the highest number that came, or that was there before this member."""
+        return [max(0, highest) for highest in self._highest]
+
     def expected(self, published: Sequence[int], *, refused: int = 0) -> int:
         """How many messages this member must have got, by the counts of its room as they are now."""
         until = self._ends

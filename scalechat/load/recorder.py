@@ -19,7 +19,7 @@ from scalechat.load.broadcasts import Broadcast, Broadcasts
 from scalechat.load.client_latencies import ClientLatencies
 from scalechat.load.counters import Counters
 from scalechat.load.elsewhere import Elsewhere
-from scalechat.load.histogram import Histogram
+from scalechat.load.histogram import Histogram, Ints
 from scalechat.load.ledger import Outcome, RecipientLedger
 from scalechat.load.plan import Plan
 from scalechat.load.timeline import PhaseNumber
@@ -51,6 +51,9 @@ class Recorder:
         """The current phase: of what is counted here and is not a message."""
         self.steady_from_ns = 0
         """Messages intended before are warm-up."""
+        self.steady_until_ns = 0
+        self.in_time = 0
+        """Messages of the measured time that were published before it ended."""
         self.published_by: list[list[int]] = [[0] * plan.publishers_in(room) for room in range(plan.rooms)]
         """Room → slot → how many messages it has published."""
         self.members: list[int] = [0] * plan.rooms
@@ -58,6 +61,9 @@ class Recorder:
         self.elsewhere = Elsewhere(plan)
         self._ledgers: list[tuple[int, RecipientLedger]] = []
         """(room, ledger) of everybody that has ever joined."""
+        self._members_apart: list[int] = [0] * plan.rooms
+        """Those of `members` that stay out of the headline."""
+        self._metrics, self._metric_of = plan.crowd.metrics, plan.crowd.metric_indices()
         self._members_settled: list[int] = []
         """`members` when everything was known about what other processes published."""
         self._rejected: list[int] = [0] * plan.rooms
@@ -82,8 +88,11 @@ class Recorder:
         chunks.clients.append(client)
         self.counters.delivered += len(rows)
 
-    def published(self, client: int, *, size_bytes: int, intended_ns: int, sent_ns: int) -> None:
-        """The client has sent its next message; every member that has joined is to get it."""
+    def published(self, client: int, *, size_bytes: int, intended_ns: int, sent_ns: int, waited: bool = False) -> None:
+        """The client has sent its next message; every member that has joined is to get it.
+
+        `waited`: it had to wait for its client to be connected, which is no lateness of the generator's.
+        """
         room, slot = self.plan.room_of(client), self.plan.slot_of(client)
         slots = self.published_by[room]
         slots[slot] += 1
@@ -96,12 +105,15 @@ class Recorder:
             phase=phase,
             size_bytes=size_bytes,
             expected=expected,
+            expected_apart=self._members_apart[room],
             intended_ns=intended_ns,
             sent_ns=sent_ns,
         )
         self.counters.published += 1
         self.counters.expected += expected
-        self.add("send_lag", sent_ns - intended_ns, phase)
+        self.in_time += self.steady_from_ns <= intended_ns and sent_ns <= self.steady_until_ns
+        if not waited:
+            self.add("send_lag", sent_ns - intended_ns, phase)
 
     def sighted(self, publisher: int, number: int, *, size_bytes: int, intended_ns: int, sent_ns: int) -> bool:
         """A member here got a message of another process; the times are of the publisher's clock.
@@ -120,6 +132,7 @@ class Recorder:
             phase=self._phase_of(intended_ns),
             size_bytes=size_bytes,
             expected=self.members[room],
+            expected_apart=self._members_apart[room],
             intended_ns=intended_ns,
             sent_ns=self.elsewhere.ours_ns(publisher, sent_ns),
             ours=False,
@@ -162,8 +175,7 @@ class Recorder:
         """The client has joined its room: what is published from now on is expected there."""
         room = self.plan.room_of(client)
         self.members[room] += 1
-        self.counters.connects += 1
-        self.counters.open += 1
+        self._members_apart[room] += self.plan.crowd.is_apart(client)
         # Before the warm-up nobody has published anything, here or elsewhere.
         late = self.phase is not PhaseNumber.RAMP
         unknown = self.elsewhere.unknown_slots(room) if late else ()
@@ -171,13 +183,22 @@ class Recorder:
         self._ledgers.append((room, ledger))
         return ledger
 
-    def leave(self, client: int, ledger: RecipientLedger) -> None:
-        """The client has left its room."""
-        room = self.plan.room_of(client)
+    def leave(self, client: int, ledger: RecipientLedger, *, beyond: Sequence[int] | None = None) -> None:
+        """The client has left its room.
+
+        `beyond`: for each slot the last number that it still must have got; without it, everything published by now.
+        """
+        room, apart = self.plan.room_of(client), self.plan.crowd.is_apart(client)
         self.members[room] -= 1
-        self.counters.open -= 1
+        self._members_apart[room] -= apart
+        excused = 0
+        if beyond is not None:
+            self.flush()  # What it has got must not be taken for what it has not.
+            ours, theirs = self.broadcasts.excuse(room, [*beyond], rooms=self.plan.rooms, apart=apart)
+            self.counters.expected -= ours + theirs
+            excused = ours
         unknown = self.elsewhere.unknown_slots(room)
-        ledger.leave(self.published_by[room], refused=self._refused(room), unknown=unknown)
+        ledger.leave(self.published_by[room], refused=self._refused(room) + excused, unknown=unknown)
 
     def acknowledge(self, client: int, number: int, *, at_ns: int, room_seq: int | None) -> None:
         """The server has taken the client's message."""
@@ -244,11 +265,18 @@ class Recorder:
             rows, arrived, clients = rows[known], arrived[known], clients[known]
         intended, sent, phases = self.broadcasts.times_of(rows)
         latencies = arrived - intended
+        self.by_client.add(clients, latencies)
+        if self._metric_of is not None:
+            metrics = self._metric_of[clients]
+            self._count_apart(metrics, phases, latencies)
+            self.broadcasts.count_apart(rows[metrics > 0])
+            headline = metrics == 0
+            rows, latencies, phases = rows[headline], latencies[headline], phases[headline]
+            arrived, sent = arrived[headline], sent[headline]
         for phase in np.unique(phases).tolist():
             chosen = phases == phase
-            self._window(phase, "delivery").add(latencies[chosen])
+            self._window(phase, self._metrics[0]).add(latencies[chosen])
             self._window(phase, "delivery_from_send").add((arrived - sent)[chosen])
-        self.by_client.add(clients, latencies)
         self.broadcasts.settle(rows, latencies)
 
     def closed(self, now_ns: int, limit: int) -> list[Broadcast]:
@@ -268,7 +296,8 @@ class Recorder:
         """The messages that are left. Call it before the last `end_window`, once.
 
         Every expected delivery that did not come enters `delivery` as the time it was waited for: from its intended
-        time until now, and at least `never_ns`. A server that drops cannot look fast.
+        time until now, and at least `never_ns`. A server that drops cannot look fast. Of the kinds that stand apart
+        only what came is in their histograms; what did not is in the ledger, as everybody's is.
         """
         self.flush()
         self.has_ended = True
@@ -276,9 +305,9 @@ class Recorder:
         for message in left:
             if message.missing:
                 waited_ns = max(never_ns, now_ns - message.intended_ns)
-                self._window(message.phase, "delivery").add_many(waited_ns, message.missing)
-                self._window(message.phase, "broadcast_last").add_many(waited_ns, 1)
-                if not message.delivered:
+                self._window(message.phase, self._metrics[0]).add_many(waited_ns, message.missing_here)
+                self._window(message.phase, "broadcast_last").add_many(waited_ns, message.missing_here > 0)
+                if message.missing_here and message.first_ns is None:
                     self._window(message.phase, "broadcast_first").add_many(waited_ns, 1)
         return left
 
@@ -328,11 +357,18 @@ class Recorder:
         for message in messages:
             if message.first_ns is not None:
                 groups.setdefault((message.phase, "broadcast_first"), []).append(message.first_ns)
-            if message.last_ns is not None and not message.missing:
+            if message.last_ns is not None and not message.missing_here:
                 groups.setdefault((message.phase, "broadcast_last"), []).append(message.last_ns)
         for (phase, metric), values in groups.items():
             self._window(phase, metric).add(np.array(values, dtype=np.int64))
         return messages
+
+    def _count_apart(self, metrics: Ints, phases: Ints, latencies: Ints) -> None:
+        """What clients of kinds got that stay out of the headline."""
+        for index in np.unique(metrics[metrics > 0]).tolist():
+            of_kind = metrics == index
+            for phase in np.unique(phases[of_kind]).tolist():
+                self._window(phase, self._metrics[index]).add(latencies[of_kind & (phases == phase)])
 
     def _refused(self, room: int) -> int:
         return self._rejected[room] + self.elsewhere.refused_in[room]

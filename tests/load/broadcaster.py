@@ -64,7 +64,9 @@ class Broadcaster:
         self.truth = Truth()
         self.rooms: defaultdict[str, list[Member]] = defaultdict(list)
         self._random = random.Random(self.lies.seed)
-        self._lengths: defaultdict[str, int] = defaultdict(int)
+        self.logs: defaultdict[str, list[dict[str, object]]] = defaultdict(list)
+        self.forgetful = False
+        """A v1 server that has no log any more: nobody can resume."""
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         """One connection, to its end."""
@@ -78,7 +80,7 @@ class Broadcaster:
                 member = Member(room, query["clientId"][0], send)
                 nursery.start_soon(self._write, ws, receive)
                 if self.v1:
-                    self._greet(member)
+                    self._greet(member, query)
                 self.rooms[room].append(member)
                 try:
                     while True:
@@ -101,13 +103,16 @@ class Broadcaster:
         async for text in texts:
             await ws.send_message(text)
 
-    def _greet(self, member: Member) -> None:
+    def _greet(self, member: Member, query: dict[str, list[str]]) -> None:
         limits = {"message_size_bytes": 65536, "message_rate_per_s": 0}
         welcome = {"type": "welcome", "clientId": member.client_id, "session": "s", "protocol": "scalechat.v1"}
         member.send.send_nowait(json.dumps(welcome | {"limits": limits, "heartbeat_ms": 25_000}))
-        seq = self._lengths[member.room]
-        joined = {"type": "joined", "room": member.room, "epoch": "e", "seq": seq, "members": 1, "recovered": False}
-        member.send.send_nowait(json.dumps(joined | {"history": []}))
+        log = self.logs[member.room]
+        recovered = query.get("since_epoch") == ["e"] and not self.forgetful
+        missed = log[int(query["since_seq"][0]) :] if recovered else []
+        joined = {"type": "joined", "room": member.room, "epoch": "e", "seq": len(log), "members": 1}
+        joined |= {"recovered": recovered, "history": missed}
+        member.send.send_nowait(json.dumps(joined))
 
     async def _take(self, sender: Member, text: str) -> None:
         for begin, end in self.lies.stalls:
@@ -121,8 +126,7 @@ class Broadcaster:
             sender.send.send_nowait(json.dumps(error))
             return
         if self.v1:
-            self._lengths[sender.room] += 1
-            seq = self._lengths[sender.room]
+            seq = len(self.logs[sender.room]) + 1
             message = {
                 "clientId": sender.client_id,
                 "Message": message["Message"],
@@ -131,6 +135,7 @@ class Broadcaster:
                 "ts": 0,
                 "id": message["id"],
             }
+            self.logs[sender.room].append(message)
             sender.send.send_nowait(json.dumps({"type": "ack", "id": message["id"], "room": sender.room, "seq": seq}))
         # One text for everybody, as every broadcast server sends it.
         text = json.dumps(message)
