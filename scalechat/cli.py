@@ -19,8 +19,10 @@ from rich.text import Text
 from scalechat import __version__
 from scalechat.complaints import complaint
 from scalechat.config import (
+    CapacityConfig,
     ChatConfig,
     DemoConfig,
+    ExperimentConfig,
     LoadConfig,
     ReportConfig,
     ScaleChatError,
@@ -34,7 +36,7 @@ from scalechat.values import NO_TWIN, SWITCH, about, unset
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
-Config = ServeConfig | LoadConfig | ChatConfig | ReportConfig | DemoConfig
+Config = ServeConfig | LoadConfig | CapacityConfig | ChatConfig | ReportConfig | DemoConfig | ExperimentConfig
 PrintConfig = Annotated[bool, SWITCH, NO_TWIN, about("Print every value and where it came from, then stop.")]
 ScenarioSchema = Annotated[
     bool, SWITCH, NO_TWIN, about("Print the JSON Schema of scenario files, for an editor, then stop.")
@@ -105,6 +107,24 @@ class Commands:
 
         return load(config, self._provenance.sources())
 
+    def capacity(
+        self,
+        config: Annotated[CapacityConfig, Parameter(name="*")] = CapacityConfig(),
+        *,
+        print_config: PrintConfig = False,
+    ) -> int:
+        """Search the highest load that still meets the objectives, by short load runs.
+
+        Ends with 0 when it is found (or --max held), 97 when the load client was the limit and the answer is "at
+        least", 98 when samples or clock do not suffice to say, 99 when not even the smallest load holds, 105 when
+        interrupted (what was measured is written), 2 bad usage, 1 no server, or our bug.
+        """
+        if print_config:
+            return self._show(config)
+        from scalechat.load.capacity.command import capacity
+
+        return capacity(config, self._provenance.sources())
+
     def report(self, config: Annotated[ReportConfig, Parameter(name="*")], *, print_config: PrintConfig = False) -> int:
         """Make one self-contained HTML file of a run directory."""
         if print_config:
@@ -118,6 +138,19 @@ class Commands:
         if config.open:
             webbrowser.open(written.resolve().as_uri())
         return 0
+
+    def experiment(
+        self, config: Annotated[ExperimentConfig, Parameter(name="*")], *, print_config: PrintConfig = False
+    ) -> int:
+        """See a scaling problem happen and its cure work: `experiment list`, `experiment NAME`, `experiment all`.
+
+        Ends with 0 when each symptom was seen and each cure worked, 99 when not, 1 when an experiment could not run.
+        """
+        if print_config:
+            return self._show(config)
+        from scalechat.experiment.command import experiment
+
+        return experiment(config)
 
     def demo(
         self, config: Annotated[DemoConfig, Parameter(name="*")] = DemoConfig(), *, print_config: PrintConfig = False
@@ -177,7 +210,7 @@ def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-_COMMANDS = ("serve", "chat", "load", "report", "demo")
+_COMMANDS = ("serve", "chat", "load", "capacity", "report", "experiment", "demo")
 
 
 def _app(commands: Commands, environment: Environment, provenance: Provenance, *, colour: bool) -> App:
@@ -197,7 +230,7 @@ def _app(commands: Commands, environment: Environment, provenance: Provenance, *
     # Cyclopts' own columns would break the longest flag in two on a terminal of 80 columns.
     names = ColumnSpec(NameRenderer(), style="cyclopts.name")
     formatter = DefaultFormatter(column_specs=(names, ColumnSpec(_described)))
-    files = {"serve": "--config", "load": "--scenario"}
+    files = {"serve": "--config", "load": "--scenario", "capacity": "--scenario"}
     for position, name in enumerate(_COMMANDS):
         app.command(
             App(

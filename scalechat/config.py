@@ -61,10 +61,12 @@ class OperationalError(ScaleChatError):
 
 Fanout = Literal["coalesced", "encode-once", "per-client"]
 SlowConsumer = Literal["disconnect", "drop_oldest", "drop_newest", "latest", "pause"]
+HeartbeatPhase = Literal["spread", "together"]
 LogFormat = Literal["auto", "json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Arrivals = Literal["fixed", "jittered", "poisson"]
 Target = Literal["scalechat", "plain", "template"]
+Vary = Literal["clients", "rate", "rooms"]
 
 _DEFAULT_URL = "ws://localhost:8080/ws"
 
@@ -87,11 +89,13 @@ _ENGINE = _panel("Engine", 2)
 _LIMITS = _panel("Limits", 3)
 _ACCESS = _panel("Who may come in", 4)
 _LOGS = _panel("Logs", 5)
+_TUNING = _panel("Tuning, for those who measure", 6)
 
 _TARGET = _panel("Target", 1)
 _LOAD = _panel("Load", 2)
 _PHASES = _panel("Phases", 3)
 _RESULT = _panel("Result", 4)
+_SEARCH = _panel("Search", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +111,10 @@ class ServeConfig:
     ] = 8080
 
     bus: Annotated[
-        str, _ENGINE, BUS, about("What carries a message to every node: 'memory' serves from this process alone.")
+        str,
+        _ENGINE,
+        BUS,
+        about("What carries a message to every node: 'memory' (this process alone) or a Redis, redis://host:port."),
     ] = "memory"
     workers: Annotated[WholeNumber, _ENGINE, WORKERS, about("Server processes that share the port.")] = 1
     fanout: Annotated[Fanout, _ENGINE, about("How a publication becomes frames for the members of a room.")] = (
@@ -214,6 +221,25 @@ class ServeConfig:
     public_pages: Annotated[
         bool, _ACCESS, SWITCH, about("Show the read-only pages also when not bound to loopback.")
     ] = False
+
+    backlog: Annotated[
+        WholeNumber,
+        _TUNING,
+        between(1, 65_535),
+        about("Connections the kernel completes while the server is busy; it caps this at net.core.somaxconn."),
+    ] = 4_096
+    send_buffer_bytes: Annotated[
+        WholeNumber,
+        _TUNING,
+        named("send-buffer"),
+        between(0, 64 * _MIB, "bytes"),
+        about("Bytes the kernel may hold for one client before our own queue begins; 0: as it likes."),
+    ] = 0
+    heartbeat_phase: Annotated[
+        HeartbeatPhase,
+        _TUNING,
+        about("When clients are pinged: 'spread' over the period, or 'together' at one moment of it."),
+    ] = "spread"
 
     log_format: Annotated[LogFormat, _LOGS, about("'auto': 'console' on a terminal, 'json' elsewhere.")] = "auto"
     log_level: Annotated[LogLevel, _LOGS, about("Least severe event that is logged.")] = "info"
@@ -384,6 +410,85 @@ class LoadConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityConfig(LoadConfig):
+    """What `capacity` can be told: how to search, and with every setting of `load` what a probe is.
+
+    A probe is much shorter than a run that stands for itself, and has objectives; otherwise it is the same run.
+    """
+
+    vary: Annotated[
+        Vary,
+        _SEARCH,
+        about(
+            "What is raised: 'clients' in the same rooms, the 'rate' of messages/s of all publishers together, or "
+            "'rooms' of the same size. The search starts from what --clients, --msg-frequency and --rooms say."
+        ),
+    ] = "clients"
+    max_value: Annotated[
+        float | None,
+        _SEARCH,
+        named("max"),
+        above_zero(_MANY, "of what is varied"),
+        unset("1,000,000"),
+        about("Load that is not exceeded; when it holds, the answer is 'at least'."),
+    ] = None
+    resolution: Annotated[
+        float,
+        _SEARCH,
+        between(0.001, 0.5),
+        about("How wide the answer's bracket may be, as a part of its upper end."),
+    ] = 0.05
+    confirm: Annotated[
+        WholeNumber, _SEARCH, between(1, 100), about("How often the answer must hold before it is given …")
+    ] = 2
+    confirm_of: Annotated[WholeNumber, _SEARCH, between(1, 100), about("… out of so many probes of that load.")] = 3
+    calm_timeout_s: Annotated[
+        float,
+        _SEARCH,
+        named("calm-timeout"),
+        between(0, _HOUR_S, "seconds"),
+        about("Seconds to wait between two probes until the server is as quick to greet as before the first."),
+    ] = 30.0
+
+    clients: Annotated[WholeNumber, _LOAD, between(1, _MANY), about("Simulated clients of the first probe.")] = 100
+    ramp_per_s: Annotated[
+        float,
+        _PHASES,
+        named("ramp"),
+        above_zero(_MANY, "connections per second"),
+        about("Connections opened per second at the start."),
+    ] = 1_000.0
+    warmup_s: Annotated[
+        float,
+        _PHASES,
+        named("warmup"),
+        between(0, _DAY_S, "seconds"),
+        about("Seconds of each probe under load before anything is measured."),
+    ] = 2.0
+    duration_s: Annotated[
+        float,
+        _PHASES,
+        named("duration"),
+        above_zero(_DAY_S, "seconds"),
+        about("Seconds of each probe that are measured, after the warm-up."),
+    ] = 6.0
+    slo: Annotated[
+        tuple[str, ...],
+        _RESULT,
+        SEVERAL,
+        about("Objective such as 'p99(delivery) < 200ms' or 'missing == 0'; give it once for each."),
+    ] = ("p99(delivery) < 200ms", "missing == 0")
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that no search can be made for."""
+        LoadConfig.__post_init__(self)  # super() finds no cell in a class that `slots` has made anew
+        if self.confirm > self.confirm_of:
+            raise UsageError(
+                f"--confirm {self.confirm} is more than --confirm-of {self.confirm_of}: nothing could hold so often"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatConfig:
     """What `chat` can be told."""
 
@@ -436,9 +541,31 @@ class DemoConfig:
     open: Annotated[bool, SWITCH, about("Show the report in the web browser.")] = False
 
 
+@dataclass(frozen=True, slots=True)
+class ExperimentConfig:
+    """What `experiment` can be told."""
+
+    names: Annotated[
+        tuple[str, ...],
+        named("name"),
+        SEVERAL,
+        NO_TWIN,
+        about("'list', 'all', names from the list, or files like those in configs/experiments."),
+    ]
+    out: Annotated[Path, about("Where the results go.")] = field(default=Path("runs"), kw_only=True)
+
+
 SECRETS = frozenset(
     f.name
-    for config in (ServeConfig, LoadConfig, ChatConfig, ReportConfig, DemoConfig)
+    for config in (
+        ServeConfig,
+        LoadConfig,
+        CapacityConfig,
+        ChatConfig,
+        ReportConfig,
+        DemoConfig,
+        ExperimentConfig,
+    )
     for f in fields(config)
     if not f.repr
 )

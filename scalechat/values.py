@@ -135,10 +135,17 @@ def room_rules(choices: Sequence[str]) -> Parameter:
 
 
 def _bus(_type: object, value: str) -> None:
-    if value.partition(":")[0] in ("redis", "rediss"):
-        raise ValueError("is not in this release: the only bus is 'memory'")
-    if value != "memory":
-        raise ValueError("must be 'memory'")
+    if value == "memory":
+        return
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # raises outside 0…65535
+    except ValueError as error:
+        raise ValueError(f"is not a URL: {error}") from None
+    if not ((parts.scheme in ("redis", "rediss") and parts.hostname) or (parts.scheme == "unix" and parts.path)):
+        raise ValueError("must be 'memory', redis://host:port, rediss://host:port (TLS) or unix:///path/of/redis.sock")
+    if parts.scheme != "unix" and not re.fullmatch(r"/?|/\d+", parts.path):
+        raise ValueError(f"must have the number of a database after the '/', not {parts.path[1:]!r}")
 
 
 def _workers(_type: object, value: int) -> None:
@@ -236,4 +243,6 @@ def redact_url(url: str) -> str:
     shown = parts.query
     if any(key == "token" for key, _ in query):
         shown = urlencode([(key, "***" if key == "token" else value) for key, value in query], safe="*")
+    if (netloc, shown) == (parts.netloc, parts.query):
+        return url  # Put together again it may read otherwise: unix:/path instead of unix:///path.
     return urlunsplit(parts._replace(netloc=netloc, query=shown))

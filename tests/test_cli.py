@@ -20,7 +20,7 @@ from scalechat.cli import BROKEN_PIPE, INTERRUPTED, ending_of, main
 from scalechat.config import OperationalError, ScaleChatError, UsageError
 from tests.conftest import ServeProcess, clean_environ
 
-COMMANDS = ["serve", "chat", "load", "report", "demo"]
+COMMANDS = ["serve", "chat", "load", "capacity", "report", "demo"]
 Capture = pytest.CaptureFixture[str]
 
 
@@ -303,8 +303,11 @@ def test_no_command_shows_what_there_is(capsys: Capture) -> None:
             ["chat", "--server-url", "http://localhost:8080/"],
             "--server-url http://localhost:8080/ is a web address; the WebSocket address is probably ws://localhost:808",
         ),
+        (["serve", "--bus", "nats://localhost"], "--bus nats://localhost must be 'memory', redis://host:port"),
+        (["serve", "--bus", "redis:///0"], "--bus redis:///0 must be 'memory', redis://host:port"),
+        (["serve", "--bus", "redis://host:port"], "--bus redis://host:port is not a URL"),
+        (["serve", "--bus", "redis://host/tea"], "--bus redis://host/tea must have the number of a database"),
         # not in this release
-        (["serve", "--bus", "redis://localhost"], "--bus redis://localhost is not in this release: the only bus is"),
         (["serve", "--workers", "4"], "--workers 4 is not in this release"),
         (["serve", "--slow-consumer", "drop"], "--slow-consumer drop must be disconnect or drop_oldest or"),
         (

@@ -76,14 +76,39 @@ class DirectDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class LogReset:
+    """A followed room's log does not go on from what was delivered: it began anew, or a part of it is gone.
+
+    Delivery goes on after `page`. Whoever was given publications must be told, since nothing fills the hole.
+    """
+
+    room: str
+    page: Page
+
+
+@dataclass(frozen=True, slots=True)
 class Kick:
     """An operator ends the connection with this session id, wherever it is."""
 
     session_id: str
 
 
-Event = Publication | DirectDelivery | PresenceChange | Kick
+Event = Publication | DirectDelivery | PresenceChange | LogReset | Kick
 Deliver = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BusStatistics:
+    """How a bus is doing."""
+
+    up: bool = True
+    reconnects: int = 0
+    """Connections made again, since the start."""
+    waiting_publishes: int = 0
+    waiting_bytes: int = 0
+    """Publishes that have no position yet."""
+    lag_s: float = 0.0
+    """From a publication's append to its delivery on this node, newest one; across machines their clocks are in it."""
 
 
 class Bus(Protocol):
@@ -105,7 +130,10 @@ class Bus(Protocol):
         """Hand a `Kick` to every node. Raises `BusError`."""
 
     async def wait_caught_up(self) -> None:
-        """Wait until whatever had its place before this call has been delivered here, as far as it is followed."""
+        """Wait until whatever had its place before this call has been delivered here, as far as it is followed.
+
+        Raises `BusError` when nobody can say.
+        """
 
     async def follow(self, room: str) -> Page:
         """Begin delivery of the room and return the newest part of its log, all of it before the first delivery.
@@ -133,6 +161,13 @@ class Bus(Protocol):
 
     async def rooms(self) -> list[RoomInfo]:
         """Every room with members or messages, by name."""
+
+    @property
+    def not_ready(self) -> str | None:
+        """Why clients should not be sent to this node now, or None."""
+
+    def statistics(self) -> BusStatistics:
+        """How it is doing now."""
 
     @property
     def spans_nodes(self) -> bool:

@@ -15,7 +15,17 @@ from typing import Final
 
 import trio
 
-from scalechat.bus.base import Deliver, DirectDelivery, Event, Kick, Page, PresenceChange, Receipt, RoomInfo
+from scalechat.bus.base import (
+    BusStatistics,
+    Deliver,
+    DirectDelivery,
+    Event,
+    Kick,
+    Page,
+    PresenceChange,
+    Receipt,
+    RoomInfo,
+)
 from scalechat.wire.messages import Publication
 
 DEDUPE_IDS: Final = 1000
@@ -145,6 +155,13 @@ class MemoryBus:
         names = sorted(self._logs.keys() | self._present.keys())
         logs = self._logs
         return [RoomInfo(n, logs[n].seq if n in logs else 0, len(self._present.get(n, ()))) for n in names]
+
+    @property
+    def not_ready(self) -> str | None:
+        return None
+
+    def statistics(self) -> BusStatistics:
+        return BusStatistics()
 
     @property
     def spans_nodes(self) -> bool:

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import trio
 
-from scalechat.wire.frames import WholeFrames
+from scalechat.wire.frames import WholeFrames, whole_text_bytes
 
 RECEIVE_BYTES: Final = 64 * 1024
 """One read. A coalescing server's batch of 200 messages arrives at once and is recognised as a whole."""
@@ -62,6 +62,20 @@ class SharedReader(Generic[T]):
         return value
 
 
+class Follower(Protocol):
+    """Somebody who knows what is about to come, because others have received it before."""
+
+    @property
+    def awaits(self) -> bool:
+        """Whether it is known what comes next, apart from what is for this connection alone."""
+        ...
+
+    def follow(self, data: bytes) -> bytes:
+        """Take the whole frames at the beginning of `data` that are known; returns the rest, which begins with a
+        frame."""
+        ...
+
+
 class LaneStream(trio.abc.Stream, Generic[T]):
     """See the module's docstring.
 
@@ -70,6 +84,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         nursery: where the rest of an interrupted `send_nowait` is written; the connection's own.
         reader: decodes what the lane takes.
         on_batch: called with each decoded chunk, synchronously; must not raise.
+        follower: is asked about frames before they are parsed.
         on_end: called once, when nothing more can come in: end of stream or a broken connection.
         sock: the non-blocking socket under `stream`, for sends without a scheduler hop; None without one.
         fed: bytes come through `feed`.
@@ -85,6 +100,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         "_broken",
         "_eof",
         "_fed",
+        "_follower",
         "_for_library",
         "_head",
         "_lane",
@@ -109,6 +125,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         reader: SharedReader[T],
         on_batch: Callable[[T], None],
         on_end: Callable[[], None],
+        follower: Follower | None = None,
         sock: socket.socket | None = None,
         fed: bool = False,
         binary: bool = False,
@@ -118,6 +135,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         self._reader = reader
         self._on_batch = on_batch
         self._on_end = on_end
+        self._follower = follower
         self._sock = sock
         self._fed = fed
         self._on_close: Callable[[], None] | None = None
@@ -141,11 +159,6 @@ class LaneStream(trio.abc.Stream, Generic[T]):
             return
         self.received_bytes += len(data)
         if self._head is None and not self._lane.off:
-            if not self._lane.buffered_bytes:
-                known = self._reader.recall(data)
-                if known is not None:
-                    self._on_batch(known)
-                    return
             self._take_frames(data)
         else:
             self._take_head(data)
@@ -190,7 +203,32 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         return data
 
     def _take_frames(self, data: bytes) -> None:
+        if self._follower is not None:
+            data = self._follow(self._follower, data)
+        if data:
+            self._parse(data)
+
+    def _follow(self, follower: Follower, data: bytes) -> bytes:
+        """Take what is known, and whole frames that are for this connection alone between; returns the rest."""
+        if self._lane.buffered_bytes:
+            data = self._lane.take_back() + data
+        while data := follower.follow(data):
+            own = whole_text_bytes(data) if follower.awaits else 0
+            if not own:
+                return data
+            self._parse(data[:own])
+            data = data[own:]
+            if self._lane.off:
+                return data
+        return data
+
+    def _parse(self, data: bytes) -> None:
         had_begun = self._lane.buffered_bytes
+        if not had_begun:
+            known = self._reader.recall(data)
+            if known is not None:
+                self._on_batch(known)
+                return
         payloads, rest = self._lane.feed(data)
         if payloads:
             whole = not (had_begun or rest or self._lane.buffered_bytes)

@@ -1,7 +1,8 @@
 """Every published message from its sending until its last delivery: the rows of ``broadcasts.csv``.
 
-Messages under way are columns of plain arrays, row after row; deliveries come as (row, latency) arrays and are
-grouped by sorting, so a message costs the same whether ten or ten thousand members receive it. A message that is
+Messages under way are columns of plain arrays, row after row. Of deliveries the times of arrival are kept, in arrays
+that messages which came together share, and looked at once, when the message leaves: so it costs the same whether ten
+or ten thousand members receive it. A message that is
 complete leaves the table after a moment's grace for duplicates. One that is not complete within `WINDOW_NS` becomes a
 *straggler*: kept, with its sums, until it is complete or the run ends, so that memory grows with what is lost, not
 with the length of the run.
@@ -23,8 +24,8 @@ WINDOW_NS: Final = 10_000_000_000
 """Deliveries later than this still count in full; only the median of their message no longer moves."""
 GRACE_NS: Final = 1_000_000_000
 """A complete message stays so long after it was intended, so that its duplicates and its ack find it."""
-_LATENCY_BITS: Final = 42
-_MAX_LATENCY: Final = (1 << _LATENCY_BITS) - 1  # 73 minutes, in ns: 21 bits are left for rows, see `settle`.
+_SPREAD_BITS: Final = 42
+_MAX_SPREAD: Final = (1 << _SPREAD_BITS) - 1  # 73 minutes, in ns: 21 bits are left for rows, see `settle`.
 _MAX_ROWS: Final = 1 << 20
 _REJECTED: Final = -1  # stands in the column of ack times
 _NOT_OURS: Final = -2  # as well: the ack goes to another process
@@ -72,14 +73,23 @@ class Broadcast:
         self.last_ns = latency_ns if self.last_ns is None else max(self.last_ns, latency_ns)
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrivals:
+    """When a message, or each of several messages, reached some of its recipients."""
+
+    times: Ints
+    """Ascending."""
+    sum_ns: int
+
+
 class Broadcasts:
     """The messages under way in this process. A row number is valid for ever and never used twice."""
 
     __slots__ = (
         "_acked",
         "_acknowledged",
+        "_arrivals",
         "_base",
-        "_carried",
         "_columns",
         "_completed",
         "_delivered",
@@ -96,7 +106,6 @@ class Broadcasts:
         "_rows",
         "_sent",
         "_size",
-        "_stats",
         "_stragglers",
     )
 
@@ -119,10 +128,8 @@ class Broadcasts:
         self._stragglers: dict[int, Broadcast] = {}
         self._completed: list[int] = []
         """Rows of stragglers that have become complete."""
-        self._carried: tuple[Ints, Ints] = (np.empty(0, np.int64), np.empty(0, np.int64))
-        """(row, latency) of each delivery of the messages in the columns that are not complete."""
-        self._stats: dict[int, tuple[int, int, int, int]] = {}
-        """Row → (first, last, sum, p50) of the messages in the columns that reached somebody."""
+        self._arrivals: dict[int, list[_Arrivals]] = {}
+        """Row → when the message reached somebody, for the messages in the columns."""
 
     def __len__(self) -> int:
         return len(self._intended) + len(self._stragglers)
@@ -255,38 +262,56 @@ class Broadcasts:
         at = rows - self._base
         return _view(self._intended)[at], _view(self._sent)[at], _view(self._phase)[at]
 
-    def settle(self, rows: Ints, latencies: Ints) -> None:
-        """First deliveries, `latencies` (ns) from the intended times."""
+    def settle_all(self, rows: Ints, arrived: Ints) -> None:
+        """First deliveries: each of the messages, all different, at each of these times, ascending."""
+        if not len(rows) or not len(arrived):
+            return
+        arrivals = _Arrivals(arrived, _sum_ns(arrived))
+        fresh = rows >= self._base
+        if not fresh.all():
+            for row in rows[~fresh].tolist():
+                self._late(row, arrived)
+            rows = rows[fresh]
+        _view(self._delivered)[rows - self._base] += len(arrived)
+        for row in rows.tolist():
+            self._arrivals.setdefault(row, []).append(arrivals)
+
+    def settle(self, rows: Ints, arrived: Ints) -> None:
+        """First deliveries, one of a message at a time each, in any order."""
         if not len(rows):
             return
-        if int(rows.min()) < self._base:
-            fresh = rows >= self._base
-            for row, latency in zip(rows[~fresh].tolist(), latencies[~fresh].tolist(), strict=True):
-                self._stragglers[row].late(latency)
-                if not self._stragglers[row].missing:
-                    self._completed.append(row)
-            rows, latencies = rows[fresh], latencies[fresh]
-        rows = np.concatenate((self._carried[0], rows))
-        latencies = np.concatenate((self._carried[1], latencies))
-        if not len(rows):
-            return
-        # One integer sorts by message and then by latency; sorting int64 is vectorised, sorting by two keys is not.
-        keys = ((rows - self._base) << _LATENCY_BITS) | np.clip(latencies, 0, _MAX_LATENCY)
-        keys.sort()
-        at = keys >> _LATENCY_BITS
-        sorted_ns = keys & _MAX_LATENCY
-        starts = np.concatenate(([0], np.flatnonzero(np.diff(at)) + 1))
-        counts = np.diff(np.concatenate((starts, [len(at)])))
-        messages = at[starts]
-        reached = counts + _view(self._delivered_apart)[messages]
-        _view(self._delivered)[messages] = reached
-        firsts, lasts = sorted_ns[starts], sorted_ns[starts + counts - 1]
-        sums = np.add.reduceat(sorted_ns, starts)
-        medians = sorted_ns[starts + (counts - 1) // 2]
-        stats = zip(firsts.tolist(), lasts.tolist(), sums.tolist(), medians.tolist(), strict=True)
-        self._stats.update(zip((messages + self._base).tolist(), stats, strict=True))
-        open_ones = np.repeat(reached < _view(self._expected)[messages], counts)
-        self._carried = (at[open_ones] + self._base, sorted_ns[open_ones])
+        # One integer sorts by message and then by time; sorting int64 is vectorised, sorting by two keys is not.
+        low, earliest = int(rows.min()), int(arrived.min())
+        if (int(rows.max()) - low) < _MAX_ROWS and int(arrived.max()) - earliest <= _MAX_SPREAD:
+            keys = ((rows - low) << _SPREAD_BITS) | (arrived - earliest)
+            keys.sort()
+            rows, arrived = (keys >> _SPREAD_BITS) + low, (keys & _MAX_SPREAD) + earliest
+        else:
+            order = np.lexsort((arrived, rows))
+            rows, arrived = rows[order], arrived[order]
+        starts = np.concatenate(([0], np.flatnonzero(np.diff(rows)) + 1))
+        ends = np.concatenate((starts[1:], [len(rows)]))
+        sums = np.add.reduceat(arrived - earliest, starts)
+        messages = rows[starts]
+        fresh = messages >= self._base
+        _view(self._delivered)[messages[fresh] - self._base] += (ends - starts)[fresh]
+        for row, start, end, total in zip(
+            messages.tolist(), starts.tolist(), ends.tolist(), sums.tolist(), strict=True
+        ):
+            if row < self._base:
+                self._late(row, arrived[start:end])
+            else:
+                self._arrivals.setdefault(row, []).append(
+                    _Arrivals(arrived[start:end], total + (end - start) * earliest)
+                )
+
+    def _late(self, row: int, arrived: Ints) -> None:
+        """Deliveries of a straggler."""
+        message = self._stragglers[row]
+        for at_ns in arrived.tolist():
+            message.late(max(0, at_ns - message.intended_ns))
+        if not message.missing:
+            self._completed.append(row)
 
     def retire(self, now_ns: int, limit: int) -> list[Broadcast]:
         """Up to `limit` messages whose account is closed, oldest first; they leave. Fewer mean that these were all."""
@@ -332,7 +357,8 @@ class Broadcasts:
         return self._intended[at], self._sent[at], self._phase[at]
 
     def _take(self, at: int) -> Broadcast:
-        first, last, total, median = self._stats.get(self._base + at, (None, None, 0, None))
+        intended_ns = self._intended[at]
+        first, last, total, median = _latencies(self._arrivals.get(self._base + at, ()), intended_ns)
         return Broadcast(
             publisher=self._publisher[at],
             number=self._number[at],
@@ -342,7 +368,7 @@ class Broadcasts:
             expected=self._expected[at],
             expected_apart=self._expected_apart[at],
             delivered_apart=self._delivered_apart[at],
-            intended_ns=self._intended[at],
+            intended_ns=intended_ns,
             sent_ns=self._sent[at],
             acked_ns=self._acked[at] if self._acked[at] > 0 else None,
             room_seq=self._room_seq[at] or None,
@@ -359,12 +385,32 @@ class Broadcasts:
         if not count:
             return
         for row in range(self._base, self._base + count):
-            self._stats.pop(row, None)
+            self._arrivals.pop(row, None)
         for column in self._columns:
             del column[:count]
         self._base += count
-        kept = self._carried[0] >= self._base
-        self._carried = (self._carried[0][kept], self._carried[1][kept])
+
+
+def _latencies(
+    arrivals: Sequence[_Arrivals], intended_ns: int
+) -> tuple[int, int, int, int] | tuple[None, None, int, None]:
+    """First, last, sum and median of a message's latencies."""
+    if not arrivals:
+        return None, None, 0, None
+    times = arrivals[0].times if len(arrivals) == 1 else np.sort(np.concatenate([part.times for part in arrivals]))
+    if times[0] < intended_ns:  # Only clocks of two machines make a message come before it was meant to be sent.
+        times = np.maximum(times, intended_ns)
+        total = _sum_ns(times)
+    else:
+        total = sum(part.sum_ns for part in arrivals)
+    first, last, median = int(times[0]), int(times[-1]), int(times[(len(times) - 1) // 2])
+    return first - intended_ns, last - intended_ns, total - len(times) * intended_ns, median - intended_ns
+
+
+def _sum_ns(times: Ints) -> int:
+    """The sum, which of ten thousand times of a machine that is up for eleven days exceeds 64 bits."""
+    first = int(times[0])
+    return int((times - first).sum()) + len(times) * first
 
 
 def _view(column: array[int]) -> Ints:

@@ -7,10 +7,13 @@ from typing import Final
 
 import numpy as np
 
-from scalechat.load.histogram import BUCKETS, MAX_NS, Ints, bucket_indices, bucket_low_ns
+from scalechat.load.histogram import BUCKETS, Ints, bucket_low_ns
 
 _COARSE_BITS: Final = 3
 """Eight buckets of `histogram` become one: 12.5 % wide, and 1.2 kB a connection instead of 10."""
+
+
+_COARSE: Final = BUCKETS >> _COARSE_BITS
 
 
 class ClientLatencies:
@@ -19,12 +22,16 @@ class ClientLatencies:
     __slots__ = ("_counts",)
 
     def __init__(self, clients: int) -> None:
-        self._counts = np.zeros((clients, BUCKETS >> _COARSE_BITS), dtype=np.uint32)
+        self._counts = np.zeros((clients, _COARSE), dtype=np.uint32)
 
-    def add(self, clients: Ints, latencies: Ints) -> None:
-        """One latency (ns) of each of these clients, which may repeat."""
-        coarse = bucket_indices(np.clip(latencies, 0, MAX_NS)) >> _COARSE_BITS
-        np.add.at(self._counts, (clients, coarse), 1)
+    def add_buckets(self, clients: Ints, buckets: Ints) -> None:
+        """One latency of each of these clients, which may repeat, by its bucket in a `Histogram`."""
+        if not len(clients):
+            return
+        cells = clients * _COARSE + (buckets >> _COARSE_BITS)
+        cells.sort()  # np.add.at takes 40 ns a value, this 10.
+        starts = np.concatenate(([0], np.flatnonzero(np.diff(cells)) + 1))
+        self._counts.reshape(-1)[cells[starts]] += np.diff(np.concatenate((starts, [len(cells)]))).astype(np.uint32)
 
     def quantiles_ns(self, client: int, qs: Iterable[float]) -> list[int | None]:
         """Quantiles of one client's latencies, within 7 %; None where no sample lies beyond."""

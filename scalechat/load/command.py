@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import msgspec
 import trio
@@ -24,20 +25,27 @@ def load(config: LoadConfig, sources: Mapping[str, str]) -> int:
 
 async def load_and_tell(config: LoadConfig, sources: Mapping[str, str]) -> RunOutcome:
     """Carry out a run as a person at a terminal sees it. Ctrl-C and SIGTERM end it early, a second one at once."""
-    # It warns about events it does not know; a foreign server's oddities are counted, not printed.
-    logging.getLogger("trio-websocket").addHandler(logging.NullHandler())
-    interruption = Interruption()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_obey_signals, interruption)
+    async with interruptible() as interruption:
         with shown(Console(stderr=True), quiet=config.quiet) as watcher:
             outcome = await run_load(config, sources, watcher=watcher, interruption=interruption)
-        nursery.cancel_scope.cancel()
     if config.json:
         document = {"run_dir": str(outcome.run_dir), **msgspec.to_builtins(outcome.summary)}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
     else:
         print_summary(outcome, Console())
     return outcome
+
+
+@asynccontextmanager
+async def interruptible() -> AsyncIterator[Interruption]:
+    """For the body, Ctrl-C and SIGTERM are requests to end what is under way."""
+    # It warns about events it does not know; a foreign server's oddities are counted, not printed.
+    logging.getLogger("trio-websocket").addHandler(logging.NullHandler())
+    interruption = Interruption()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_obey_signals, interruption)
+        yield interruption
+        nursery.cancel_scope.cancel()
 
 
 async def _obey_signals(interruption: Interruption) -> None:

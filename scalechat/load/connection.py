@@ -15,6 +15,7 @@ import trio_websocket
 from scalechat.client.transport import MAX_PAYLOAD_BYTES, LaneStream
 from scalechat.load.connector import Failure, NotOffered, failure_of
 from scalechat.load.decoding import Batch
+from scalechat.load.inbox import Inbox
 from scalechat.load.ledger import RecipientLedger
 from scalechat.load.surroundings import Surroundings
 from scalechat.load.throttle import ThrottledStream
@@ -29,8 +30,9 @@ GOODBYE_S: Final = 2.0
 class Owner(Protocol):
     """The client whose connection it is. Nothing here blocks or raises."""
 
-    def take(self, batch: Batch) -> None:
-        """Everything one read brought."""
+    @property
+    def inbox(self) -> Inbox:
+        """Takes everything that comes in."""
         ...
 
     def handshaken(self) -> None:
@@ -168,7 +170,7 @@ class Connection:
     # --- what happens to it ------------------------------------------------------------------------------------------
 
     async def _dial(self, nursery: trio.Nursery, resource: str) -> None:
-        world, plan = self._world, self._world.recorder.plan
+        world, plan, inbox = self._world, self._world.recorder.plan, self._owner.inbox
         kind = plan.crowd.kind_of(self.number)
         slow = kind if isinstance(kind, Slow) else None
         buffer_bytes = None if slow is None else slow.receive_buffer_bytes
@@ -180,7 +182,9 @@ class Connection:
             link.stream if slow is None else ThrottledStream(link.stream, slow.read_bytes_per_s, world.is_draining),
             nursery=nursery,
             reader=self._reader,
-            on_batch=self._owner.take,
+            on_batch=inbox.take,
+            # A dialect with a reader of its own reads several frames together: one alone means nothing.
+            follower=inbox if self._reader is world.reader else None,
             on_end=self._on_end,
             sock=link.sock,
             fed=fed,
@@ -215,7 +219,7 @@ class Connection:
                 self._closed(closed.reason)
                 return
             text = message.encode() if isinstance(message, str) else message
-            self._owner.take(self._reader.decode([text]))
+            self._owner.inbox.take(self._reader.decode([text]))
 
     def _on_end(self) -> None:
         """Nothing more comes in."""

@@ -33,7 +33,7 @@ class Delivery:
     row: int | None
     """None: every member that was to get it has it, so this can only be one too many."""
     seq: int = 0
-    """Its place in the room's log, where the target tells."""
+    """Its place in the room's log; 0 where the target does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,11 @@ class Batch:
     deliveries: tuple[tuple[int, int], ...]
     """(slot, number) of each."""
     rows: array[int]
+    payloads: tuple[bytes, ...]
+    """Of the deliveries."""
+    seqs: array[int]
+    """Their places in the room's log; 0 where the target does not tell."""
     others: tuple[Other, ...]
-    seq: int = 0
-    """The highest place in the room's log of these messages."""
 
 
 class Decoder:
@@ -82,9 +84,10 @@ class Decoder:
 
     def batch(self, texts: Sequence[bytes]) -> Batch:
         """Work out what came. Never raises: what cannot be read is part of the result."""
-        room, seq = -1, 0
+        room = -1
         deliveries: list[tuple[int, int]] = []
-        rows = array("q")
+        rows, seqs = array("q"), array("q")
+        taken: list[bytes] = []
         others: list[Other] = []
         for text in texts:
             frame = self._known.get(text) or self._learn(text)
@@ -92,11 +95,11 @@ class Decoder:
                 room = frame.room
                 deliveries.append((frame.slot, frame.number))
                 rows.append(frame.row)
-                if frame.seq > seq:
-                    seq = frame.seq
+                seqs.append(frame.seq)
+                taken.append(text)
             else:
                 others.append(frame)
-        return Batch(room, tuple(deliveries), rows, tuple(others), seq)
+        return Batch(room, tuple(deliveries), rows, tuple(taken), seqs, tuple(others))
 
     def _learn(self, text: bytes) -> Other:
         frame = self._read(text)

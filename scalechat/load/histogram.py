@@ -26,11 +26,19 @@ MIN_BEYOND = 10
 by a third; with fewer it says more about luck than about the server."""
 
 
+# 64 = 2^6 is the first value of bucket 64; 1023 is the exponent's bias.
+_FLOAT_OFFSET: Final = ((1023 + _SUB_BITS) << _SUB_BITS) - _SUB
+
+
 def bucket_indices(values: Ints) -> Ints:
     """The bucket of each value from 0 to `MAX_NS`."""
-    # frexp is exact for integers below 2^53: the exponent is the bit length.
-    shift = np.maximum(np.frexp(values.astype(np.float64))[1].astype(np.int64) - (_SUB_BITS + 1), 0)
-    indices: Ints = shift * _SUB + (values >> shift)
+    # The upper bits of a float64 are the exponent and then the leading bits after the first one: read as an integer, a
+    # log-linear bucket's number. Exact, as integers below 2^53 are.
+    indices = values.astype(np.float64).view(np.int64)
+    indices >>= 52 - _SUB_BITS
+    indices -= _FLOAT_OFFSET
+    if len(values) and int(indices.min()) < _SUB:
+        return np.where(values < _SUB, values, indices)  # Each of these has a bucket of its own.
     return indices
 
 
@@ -56,17 +64,23 @@ class Histogram:
         self.min_ns: int | None = None
         self.max_ns: int | None = None
 
-    def add(self, values: Ints) -> None:
-        """Count an array of values."""
+    def add(self, values: Ints) -> Ints:
+        """Count an array of values; returns the buckets they are in, negative ones as if they were 0."""
         if not len(values):
-            return
+            return values
         lowest = int(values.min())
         self._note(len(values), int(values.sum()), lowest, int(values.max()))
         if lowest < 0:
             below = np.minimum(-values[values < 0], MAX_NS)
             self._mirrored()[:] += np.bincount(bucket_indices(below), minlength=BUCKETS)
-            values = values[values >= 0]
-        self._counts += np.bincount(bucket_indices(np.minimum(values, MAX_NS)), minlength=BUCKETS)
+            buckets = bucket_indices(np.clip(values, 0, MAX_NS))
+            self._counts += np.bincount(buckets[values >= 0], minlength=BUCKETS)
+            return buckets
+        if self.max_ns is not None and self.max_ns > MAX_NS:
+            values = np.minimum(values, MAX_NS)
+        buckets = bucket_indices(values)
+        self._counts += np.bincount(buckets, minlength=BUCKETS)
+        return buckets
 
     def add_many(self, value_ns: int, count: int) -> None:
         """Count one value `count` times."""

@@ -10,6 +10,7 @@ from typing import Protocol
 from scalechat.load.decoding import Batch, Damaged, Delivery, Other, Phantom
 from scalechat.load.dialects import Acknowledged, Entered, Nothing, Refused, Reply, number_of
 from scalechat.load.ledger import RecipientLedger
+from scalechat.load.room_stream import Follower
 from scalechat.load.surroundings import Surroundings
 from scalechat.wire.messages import Ack, ErrorAnswer, Joined, Reconnect, Welcome
 
@@ -31,9 +32,10 @@ class Owner(Protocol):
 
 
 class Inbox:
-    """The incoming side of client `number`. `take` is synchronous and never raises."""
+    """The incoming side of client `number`: first `follow`, then `take` for the rest. Both are synchronous and never
+    raise."""
 
-    __slots__ = ("_last_ns", "_number", "_owner", "_room", "_world", "ledger", "longest_gap_ns", "seq")
+    __slots__ = ("_follower", "_last_ns", "_number", "_owner", "_room", "_world", "longest_gap_ns")
 
     def __init__(self, number: int, world: Surroundings, owner: Owner) -> None:
         self._number = number
@@ -41,20 +43,64 @@ class Inbox:
         self._owner = owner
         self._room = world.recorder.plan.room_of(number)
         self._last_ns = 0
-        self.ledger: RecipientLedger | None = None
-        """None until the client has joined: what comes before was promised to nobody."""
+        self._follower: Follower | None = None
         self.longest_gap_ns = 0
         """The longest time without a delivery, from joining on."""
-        self.seq = 0
-        """The last position in the room's log that came, where the target tells."""
 
     def open(self, now_ns: int, *, again: bool) -> RecipientLedger:
         """The client is in its room; `again`: it is the member that it was before."""
-        if self.ledger is None or not again:
-            self.ledger = self._world.recorder.join(self._number)
+        world = self._world
+        if self._follower is None or not again:
+            ledger = world.recorder.join(self._number)
+            self._follower = Follower(self._number, world.streams[self._room], ledger, world.recorder)
+        else:
+            self._follower.enter()
         self._last_ns = now_ns
         self.longest_gap_ns = 0
-        return self.ledger
+        return self._follower.ledger
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        if self._follower is not None:
+            self._follower.leave()
+
+    def forget(self) -> None:
+        """Whoever joins next is another member."""
+        self._follower = None
+
+    @property
+    def seq(self) -> int:
+        """The place in the room's log of the last message that came, where the target tells."""
+        return 0 if self._follower is None else self._follower.seq
+
+    def begin_at(self, seq: int) -> None:
+        """The next message is the one after this place."""
+        if self._follower is not None:
+            self._follower.seq = seq
+
+    @property
+    def ledger(self) -> RecipientLedger | None:
+        """None until the client has joined: what comes before was promised to nobody."""
+        if self._follower is None:
+            return None
+        self._follower.settle()
+        return self._follower.ledger
+
+    @property
+    def awaits(self) -> bool:
+        """Whether it is known what comes next, apart from answers to this client alone."""
+        return self._follower is not None and self._follower.awaits
+
+    def follow(self, data: bytes) -> bytes:
+        """Account for the messages at the beginning of `data` that others have received before; returns the rest."""
+        follower = self._follower
+        if follower is None:
+            return data
+        now_ns = self._world.clock()
+        rest = follower.follow(data, now_ns)
+        if len(rest) != len(data):
+            self._note_gap(now_ns)
+        return rest
 
     def take(self, batch: Batch) -> None:
         """Everything one read brought."""
@@ -63,24 +109,38 @@ class Inbox:
         for other in batch.others:
             self._take_other(other, now_ns)
         if batch.deliveries:
-            if batch.seq > self.seq:
-                self.seq = batch.seq
-            self._take_deliveries(batch.room, batch.deliveries, batch.rows, now_ns)
+            self._take_deliveries(batch.room, batch.deliveries, batch.rows, batch.payloads, batch.seqs, now_ns)
 
-    def _take_deliveries(self, room: int, deliveries: Sequence[tuple[int, int]], rows: array[int], now_ns: int) -> None:
+    def _take_deliveries(
+        self,
+        room: int,
+        deliveries: Sequence[tuple[int, int]],
+        rows: array[int],
+        payloads: Sequence[bytes],
+        seqs: array[int],
+        now_ns: int,
+    ) -> None:
         recorder = self._world.recorder
-        ledger = self.ledger
+        follower = self._follower
         if room != self._room:
             recorder.counters.phantom += len(deliveries)
             return
-        if ledger is None:
+        if follower is None:
             recorder.counters.early += len(deliveries)
             return
-        outcomes = ledger.admit(deliveries)
+        self._note_gap(now_ns)
+        if follower.lead(deliveries, rows, payloads, seqs, now_ns):
+            return
+        follower.leave()
+        follower.seq = max(follower.seq, *seqs)
+        outcomes = follower.ledger.admit(deliveries)
         if outcomes is not None:
             first = recorder.irregular(self._number, outcomes, deliveries)
             rows = array("q", itertools.compress(rows, first))
         recorder.deliver(self._number, rows, now_ns)
+        follower.enter()
+
+    def _note_gap(self, now_ns: int) -> None:
         if now_ns - self._last_ns > self.longest_gap_ns:
             self.longest_gap_ns = now_ns - self._last_ns
         self._last_ns = now_ns
@@ -97,7 +157,9 @@ class Inbox:
                     recorder.acknowledge(self._number, number, at_ns=now_ns, room_seq=other.seq)
             case Delivery():
                 rows = array("q", [] if other.row is None else [other.row])
-                self._take_deliveries(other.room, [(other.slot, other.number)], rows, now_ns)
+                self._take_deliveries(
+                    other.room, [(other.slot, other.number)], rows, (), array("q", [other.seq]), now_ns
+                )
             case Damaged():
                 counters.corrupted += 1
             case Phantom():

@@ -115,7 +115,8 @@ class Instruments:
         while True:
             due = (self._clock() - start_ns) // FLUSH_NS + 1
             await sleep_until(start_ns + due * FLUSH_NS, self._clock)
-            self.recorder.flush()
+            while self.recorder.flush_some():
+                await trio.lowlevel.checkpoint()
             while len(closed := self.recorder.closed(self._clock(), MESSAGES_PER_TURN)) == MESSAGES_PER_TURN:
                 self.journal.closed(closed)
                 await trio.lowlevel.checkpoint()

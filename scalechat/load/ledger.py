@@ -64,6 +64,18 @@ class RecipientLedger:
         self.in_gaps = 0
         """Numbers that were leapt over and have not come: missing, unless they come yet."""
 
+    @property
+    def state(self) -> list[int]:
+        """The highest number that came of each slot. Replace it whole, and only after counting what led there.
+
+        While the member follows the stream of its room (`room_stream`), the stream has it and this list is empty.
+        """
+        return self._highest
+
+    @state.setter
+    def state(self, highest: list[int]) -> None:
+        self._highest = highest
+
     def admit(self, deliveries: Sequence[tuple[int, int]]) -> list[Outcome] | None:
         """Account for (slot, number) pairs in the order they came; None means each one was the next in sequence."""
         highest = self._highest
@@ -88,7 +100,7 @@ class RecipientLedger:
 
     def reached(self) -> list[int]:
         """For each slot the highest number that came, or that was there before this member."""
-        return [max(0, highest) for highest in self._highest]
+        return [max(0, highest) for highest in self.state]
 
     def expected(self, published: Sequence[int], *, refused: int = 0) -> int:
         """How many messages this member must have got, by the counts of its room as they are now."""

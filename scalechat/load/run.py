@@ -31,6 +31,7 @@ from scalechat.load.part import Part, Steady, Unseen, part_ledger, this_worker
 from scalechat.load.plan import SECOND_NS, Schedule
 from scalechat.load.publishing import Publishing
 from scalechat.load.results import RunWriter
+from scalechat.load.room_stream import RoomStream
 from scalechat.load.seeded import Chance
 from scalechat.load.stage import Stage
 from scalechat.load.surroundings import Surroundings
@@ -91,6 +92,7 @@ class Run:
             recorder=self._recorder,
             decode=decode,
             reader=SharedReader(decode),
+            streams=[RoomStream(todo.plan.rooms, binary=todo.dialect.binary) for _ in range(todo.plan.rooms)],
             errors=self._instruments.errors,
             poller=self._instruments.poller,
             clock=clock,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import trio
@@ -26,7 +26,7 @@ from scalechat.load.slo import parse_slo
 from scalechat.load.template import ByTemplate
 from scalechat.load.verdict import EXIT_INTERRUPTED
 
-__all__ = ["Interruption", "RunOutcome", "run_load"]
+__all__ = ["Interruption", "RunOutcome", "greeter", "run_load"]
 
 
 async def run_load(
@@ -64,6 +64,17 @@ async def run_load(
             if isinstance(error, ScaleChatError):
                 raise error from None
         raise
+
+
+def greeter(config: LoadConfig) -> Callable[[], Awaitable[None]]:
+    """Something that connects to the target once and leaves again; raises `OperationalError` where it cannot."""
+    dialect, names = _dialect_of(config), Names.of(config, secrets.randbits(32))
+
+    async def hello() -> None:
+        connector = await TcpConnector.resolve(config.server_url)
+        await greet(connector, dialect, names, config)
+
+    return hello
 
 
 async def _assign(

@@ -15,6 +15,7 @@ from scalechat.load.errors import ErrorLog
 from scalechat.load.pacing import NowNs
 from scalechat.load.poller import Poller
 from scalechat.load.recorder import Recorder
+from scalechat.load.room_stream import RoomStream
 from scalechat.load.seeded import Chance
 from scalechat.load.timeline import PhaseNumber
 
@@ -33,6 +34,8 @@ class Surroundings:
     decode: Callable[[Sequence[bytes]], Batch]
     reader: SharedReader[Batch]
     """Decodes with `decode`, and remembers for everybody."""
+    streams: Sequence[RoomStream]
+    """One for each room."""
     errors: ErrorLog
     poller: Poller
     clock: NowNs

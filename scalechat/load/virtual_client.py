@@ -27,7 +27,6 @@ from scalechat.client.reconnect import Backoff
 from scalechat.load import payload
 from scalechat.load.connection import Connection
 from scalechat.load.connector import Failure
-from scalechat.load.decoding import Batch
 from scalechat.load.inbox import Inbox
 from scalechat.load.seeded import Draw
 from scalechat.load.surroundings import Surroundings
@@ -207,9 +206,10 @@ class VirtualClient:
 
     # --- what its connection tells -----------------------------------------------------------------------------------
 
-    def take(self, batch: Batch) -> None:
+    @property
+    def inbox(self) -> Inbox:
         """See `connection.Owner`."""
-        self._inbox.take(batch)
+        return self._inbox
 
     def handshaken(self) -> None:
         """See `connection.Owner`."""
@@ -238,7 +238,7 @@ class VirtualClient:
             if said.history:
                 self._inbox.take(self._world.decode([bytes(message) for message in said.history]))
             self._position = Position(said.epoch, said.seq)
-            self._inbox.seq = said.seq
+            self._inbox.begin_at(said.seq)
         self._settle()
         waiting, self._waiting = self._waiting, None
         for size_bytes, intended_ns in waiting or ():
@@ -246,6 +246,7 @@ class VirtualClient:
 
     def gone(self) -> None:
         """See `connection.Owner`."""
+        self._inbox.close()
         connection, ledger, recorder = self._connection, self._inbox.ledger, self._world.recorder
         assert connection is not None
         assert ledger is not None
@@ -262,7 +263,7 @@ class VirtualClient:
             self._beyond = list(published) if reached is None else reached
         else:
             recorder.leave(self.number, ledger, beyond=reached)
-            self._inbox.ledger = None
+            self._inbox.forget()
         self._world.on_left()
 
     def told(self, after_ms: int) -> None:

@@ -24,6 +24,7 @@ from scalechat.server.listener import bind
 from scalechat.server.log import configure_logging
 from scalechat.server.node import Node
 from scalechat.server.vitals import collector_for_many_connections, observed_collections, raise_file_limit
+from scalechat.values import redact_url
 
 log = structlog.get_logger("scalechat.server")
 
@@ -62,7 +63,7 @@ async def serve(config: ServeConfig, *, task_status: trio.TaskStatus[Bound] = tr
     file_limit_before, file_limit = raise_file_limit()
     node = Node(config, file_limit)
     try:
-        sockets = bind(config.host, config.port)
+        sockets = bind(config.host, config.port, backlog=config.backlog, send_buffer_bytes=config.send_buffer_bytes)
     except OSError as error:
         raise OperationalError(_cannot_listen(config, error)) from error
     listener = node.listen_on(sockets)
@@ -86,7 +87,7 @@ async def serve(config: ServeConfig, *, task_status: trio.TaskStatus[Bound] = tr
                         file_limit_before=file_limit_before,
                         max_connections=node.admission.max_connections,
                         fanout=config.fanout,
-                        bus=config.bus,
+                        bus=redact_url(config.bus),
                     )
                     task_status.started(bound)
                     await anext(signals)

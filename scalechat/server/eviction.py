@@ -9,6 +9,10 @@ from scalechat.wire import closing
 SLOW_RETRY_MS = 1000
 """When a client that was too slow is asked to come back and resume; its own jitter spreads it further."""
 
+LOST_RETRY_MS = 100
+LOST_RETRIES_PER_S = 1000
+"""Members of a room whose log began anew come back one after the other: a third of what a node accepts on one core."""
+
 
 class Evictor:
     """Plain decisions: count it, and ask the member to end. One that is ending already is neither counted nor asked."""
@@ -25,6 +29,11 @@ class Evictor:
     def left_behind(self, member: Member) -> None:
         """It was paused, and the room's log does not reach back to where it is."""
         self._end(member, "resync", closing.TOO_SLOW, retry_after_ms=SLOW_RETRY_MS)
+
+    def log_reset(self, member: Member, place: int) -> None:
+        """A room's log does not go on from what it was given; `place` is its own among those it happens to at once."""
+        after_ms = LOST_RETRY_MS + place * 1000 // LOST_RETRIES_PER_S
+        self._end(member, "log_reset", closing.GOING_AWAY, "a room's log began anew", retry_after_ms=after_ms)
 
     def silent(self, member: Member) -> None:
         self._end(member, "heartbeat", closing.GOING_AWAY, "no answer to pings")

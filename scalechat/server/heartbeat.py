@@ -35,21 +35,24 @@ class Heartbeat:
         queue_age_s: float,
         backlog: Backlog,
         evictor: Evictor,
+        spread: bool = True,
         unix_s: Callable[[], float] = time.time,
     ) -> None:
+        """`spread`: members are looked at all through the period; otherwise all at one moment, the storm."""
         self._period_s = period_s
         self._queue_age_s = queue_age_s
         self._backlog = backlog
         self._evictor = evictor
         self._unix_s = unix_s
         self._slots: list[set[Member]] = [set() for _ in range(max(1, round(period_s / TICK_S)))]
+        self._used = len(self._slots) if spread else 1
         self._slot_of: dict[Member, set[Member]] = {}
         self._owner: dict[Outbox, Member] = {}
         self._next = 0
         self._entered = 0
 
     def add(self, member: Member) -> None:
-        slot = self._slots[self._entered % len(self._slots)]
+        slot = self._slots[self._entered % self._used]
         self._entered += 1
         slot.add(member)
         self._slot_of[member] = slot

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import trio
 
-from scalechat.bus.base import Bus, BusError, DirectDelivery, Event, Kick, Page, PresenceChange, Receipt
+from scalechat.bus.base import Bus, BusError, DirectDelivery, Event, Kick, LogReset, Page, PresenceChange, Receipt
 from scalechat.server.member import Member
 from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Outcome
@@ -31,7 +31,8 @@ def prepare(publication: Publication) -> Prepared:
 class Hub:
     """`wake` is told of each room that has something pending; `evict` of each member that is over its queue limits.
 
-    `policy_of` knows the slow-consumer policy of each room by its name. `kick` ends a member for an operator.
+    `policy_of` knows the slow-consumer policy of each room by its name. `kick` ends a member for an operator,
+    `log_reset` one whose room's log does not go on, with its place among those it happens to.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Hub:
         counters: Counters,
         wake: Callable[[Room], None],
         evict: Callable[[Member], None],
+        log_reset: Callable[[Member, int], None],
         policy_of: Callable[[str], Policy],
         kick: Callable[[Member], None],
     ) -> None:
@@ -54,6 +56,7 @@ class Hub:
         self._evict = evict
         self._policy_of = policy_of
         self._kick = kick
+        self._log_reset = log_reset
         self._opening: dict[str, tuple[trio.Event, list[Publication]]] = {}
         self._by_client: dict[str, set[Member]] = {}
         self.rooms: dict[str, Room] = {}
@@ -174,6 +177,8 @@ class Hub:
                 self._deliver_direct(event)
             case PresenceChange():
                 self._deliver_presence(event)
+            case LogReset():
+                self._begin_anew(event)
             case Kick(session_id):
                 self.kick(session_id)
 
@@ -197,6 +202,16 @@ class Hub:
                 self._wake(room)
         elif (opening := self._opening.get(publication.room)) is not None:
             opening[1].append(publication)
+
+    def _begin_anew(self, reset: LogReset) -> None:
+        """Nobody may go on as if nothing had happened: every member is ended, resumes and is told what is missing."""
+        room = self.rooms.get(reset.room)
+        if room is None:
+            return
+        members = list(room.members)
+        room.begin_anew(reset.page.epoch, reset.page.seq, map(prepare, reset.page.publications))
+        for place, member in enumerate(members):
+            self._log_reset(member, place)
 
     def _deliver_direct(self, delivery: DirectDelivery) -> None:
         message = delivery.message

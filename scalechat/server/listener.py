@@ -28,8 +28,6 @@ from scalechat.server.stream import TcpStream
 
 MAX_HEAD_BYTES = 16 * 1024
 """Of a WebSocket request; browsers with many cookies stay under 8 KiB."""
-BACKLOG = 4096
-"""Connections the kernel completes for us while we are busy; it silently caps this at net.core.somaxconn."""
 ACCEPT_BURST = 64
 """Accepts between two scheduler passes: 64 take about 2 ms."""
 ACCEPT_PAUSE_S = 0.05
@@ -46,8 +44,12 @@ ServeHttp = Callable[[TcpStream, bytes], Awaitable[None]]
 log = structlog.get_logger("scalechat.server")
 
 
-def bind(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets for every address of `host`. Raises OSError."""
+def bind(host: str, port: int, *, backlog: int = 4096, send_buffer_bytes: int = 0) -> list[socket.socket]:
+    """Listening sockets for every address of `host`. Raises OSError.
+
+    The kernel completes up to `backlog` connections while we are busy, silently capped at net.core.somaxconn, and holds
+    up to `send_buffer_bytes` for each client; 0 leaves that to the kernel, which grows it to megabytes.
+    """
     sockets: list[socket.socket] = []
     try:
         for family, kind, protocol, _, address in sorted(
@@ -56,13 +58,15 @@ def bind(host: str, port: int) -> list[socket.socket]:
             sock = socket.socket(family, kind, protocol)
             sockets.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if send_buffer_bytes:  # Accepted sockets have it from their listener.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if port == 0 and len(sockets) > 1:  # One free port for all addresses.
                 sock.bind((address[0], sockets[0].getsockname()[1], *address[2:]))
             else:
                 sock.bind(address)
-            sock.listen(BACKLOG)
+            sock.listen(backlog)
             sock.setblocking(False)
     except BaseException:
         for sock in sockets:

@@ -19,6 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFami
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from scalechat.bus.base import BusStatistics
 from scalechat.server.admission import REFUSALS
 from scalechat.server.outbox import Backlog
 from scalechat.server.vitals import Footprint, file_limit
@@ -26,7 +27,7 @@ from scalechat.wire.closing import LABELS
 
 MESSAGE_KINDS = ("message", "direct", "join", "leave", "history", "presence", "bad")
 CONNECTION_ERRORS = ("protocol", "io", "flood", "bug")
-EVICTIONS = ("queue_full", "queue_age", "resync", "rate_limit", "heartbeat", "kicked", "token_expired")
+EVICTIONS = ("queue_full", "queue_age", "resync", "log_reset", "rate_limit", "heartbeat", "kicked", "token_expired")
 
 _LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _FRAME_BUCKETS = (0, 1, 4, 16, 64, 256, 1024, 4096)
@@ -64,6 +65,7 @@ class Gauges:
     queues: list[tuple[int, int]]
     tasks: int
     draining: bool
+    bus: BusStatistics = field(default_factory=BusStatistics)
 
 
 class Metrics:
@@ -90,6 +92,12 @@ class Metrics:
         self.loop_lag_s = Histogram(
             "scalechat_loop_lag_seconds",
             "How late a task that asked for a moment got it.",
+            buckets=_LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.bus_publish_s = Histogram(
+            "scalechat_bus_publish_seconds",
+            "From handing a message to the bus to its position, where the bus is not this process.",
             buckets=_LATENCY_BUCKETS_S,
             registry=self.registry,
         )
@@ -163,6 +171,11 @@ class _Snapshots(Collector):
         frames, sizes = [q[0] for q in now.queues], [q[1] for q in now.queues]
         yield _histogram_of_now("scalechat_queue_frames_per_connection", "Frames", frames, idle, _FRAME_BUCKETS)
         yield _histogram_of_now("scalechat_queue_bytes_per_connection", "Bytes", sizes, idle, _BYTE_BUCKETS)
+        yield GaugeMetricFamily("scalechat_bus_up", "1 while the bus can be reached.", int(now.bus.up))
+        yield CounterMetricFamily("scalechat_bus_reconnects", "Connections made again.", value=now.bus.reconnects)
+        yield GaugeMetricFamily("scalechat_bus_waiting", "Publishes without a position yet.", now.bus.waiting_publishes)
+        yield GaugeMetricFamily("scalechat_bus_waiting_bytes", "Bytes of those.", now.bus.waiting_bytes)
+        yield GaugeMetricFamily("scalechat_bus_lag_seconds", "Append to delivery, newest publication.", now.bus.lag_s)
         yield GaugeMetricFamily("scalechat_tasks", "Trio tasks.", now.tasks)
         yield GaugeMetricFamily("scalechat_draining", "1 while the server is going away.", int(now.draining))
 

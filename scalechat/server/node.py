@@ -14,7 +14,7 @@ import structlog
 import trio
 from hypercorn.typing import ASGIFramework
 
-from scalechat.bus.memory import MemoryBus
+from scalechat.bus.opening import make_bus
 from scalechat.config import ServeConfig
 from scalechat.server.admission import Admission, is_loopback
 from scalechat.server.connection import WebSocketService
@@ -56,7 +56,9 @@ class Node:
         self.counters = counters
         self._backlog = Backlog()
         evictor = Evictor(counters)
-        self.bus = MemoryBus(history_messages=config.history_messages)
+        self.bus = make_bus(
+            config.bus, history_messages=config.history_messages, observe_publish_s=self._observe_publish
+        )
         self.sweeper = Sweeper(
             STRATEGIES[config.fanout](),
             counters=counters,
@@ -73,9 +75,14 @@ class Node:
             evict=evictor.queue_full,
             policy_of=RoomPolicies(config.slow_consumer, config.room_policies).of,
             kick=evictor.kicked,
+            log_reset=evictor.log_reset,
         )
         self.heartbeat = Heartbeat(
-            period_s=config.heartbeat_s, queue_age_s=config.queue_age_s, backlog=self._backlog, evictor=evictor
+            period_s=config.heartbeat_s,
+            queue_age_s=config.queue_age_s,
+            backlog=self._backlog,
+            evictor=evictor,
+            spread=config.heartbeat_phase == "spread",
         )
         self.admission = Admission(
             max_connections=config.max_connections or max(1, min(file_limit, FILE_LIMIT_CAP) - RESERVED_FDS),
@@ -155,6 +162,9 @@ class Node:
     def _observe_sweep(self, seconds: float) -> None:
         self._metrics.fanout_duration_s.observe(seconds)
 
+    def _observe_publish(self, seconds: float) -> None:
+        self._metrics.bus_publish_s.observe(seconds)
+
     def observe_collection(self, generation: int, seconds: float) -> None:
         """Note one garbage collection."""
         self._metrics.gc_pause_s.labels(str(generation)).observe(seconds)
@@ -173,6 +183,7 @@ class Node:
             queues=[(outbox.frames, outbox.bytes) for outbox in self._backlog.outboxes],
             tasks=trio.lowlevel.current_statistics().tasks_living,
             draining=self.admission.draining,
+            bus=self.bus.statistics(),
         )
 
     def _stats(self) -> Stats:
@@ -197,7 +208,7 @@ class Node:
             return "draining"
         if self.admission.connections > self.admission.max_connections:  # The connection that asks is counted too.
             return "at the connection limit"
-        return None
+        return self.bus.not_ready
 
     def _limits(self) -> dict[str, float]:
         config = self._config

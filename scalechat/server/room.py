@@ -74,6 +74,15 @@ class Room:
         if self.members:
             self.pending.append(prepared)
 
+    def begin_anew(self, epoch: str, seq: int, log: Iterable[Prepared]) -> None:
+        """The log is another one: nobody is a member of it yet, and nothing of the old one is sent any more."""
+        self.epoch, self.seq = epoch, seq
+        self.recent.clear()
+        self.recent_bytes = 0
+        self.pending.clear()
+        for prepared in log:
+            self.remember(prepared)
+
     def remember(self, prepared: Prepared) -> None:
         """Keep it for those who join later."""
         recent = self.recent

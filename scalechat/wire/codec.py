@@ -91,6 +91,11 @@ def decode_server_text(payload: bytes) -> Publication | ServerSays:
     return _decode(_publication_decoder, payload)
 
 
+def decode_publication(payload: bytes) -> Publication:
+    """Decode a chat message of ours; raises `BadMessage`."""
+    return _decode(_publication_decoder, payload)
+
+
 def encode(message: Publication | PlainDirect | ServerSays) -> bytes:
     """Encode a message of ours as UTF-8 JSON; raises `EncodeError`."""
     try:

@@ -20,6 +20,11 @@ def text_frame(payload: bytes) -> bytes:
     return _header(_TEXT, len(payload), 0) + payload
 
 
+def binary_frame(payload: bytes) -> bytes:
+    """One unmasked binary frame, as a server sends it."""
+    return _header(_BINARY, len(payload), 0) + payload
+
+
 def masked_text_frame(payload: bytes, mask: bytes) -> bytes:
     """One masked text frame, as a client sends it; `mask` has 4 bytes."""
     return masked_frame(payload, mask)
@@ -56,6 +61,14 @@ def xor(payload: bytes, mask: bytes) -> bytes:
     length = len(payload)
     pad = mask * (length // 4 + 1)
     return (int.from_bytes(payload, "little") ^ int.from_bytes(pad[:length], "little")).to_bytes(length, "little")
+
+
+def whole_text_bytes(data: bytes) -> int:
+    """How many bytes the unmasked text frame has that `data` begins with; 0 when it does not, or not with all of it."""
+    if len(data) < 2 or data[0] != _TEXT or data[1] > 126:
+        return 0
+    size = 2 + data[1] if data[1] < 126 else 4 + int.from_bytes(data[2:4], "big")
+    return size if size <= len(data) else 0
 
 
 def _header(first: int, length: int, masked: int) -> bytes:
@@ -118,6 +131,11 @@ class WholeFrames:
     def buffered_bytes(self) -> int:
         """Bytes of an incomplete frame that wait for their end."""
         return len(self._buffer)
+
+    def take_back(self) -> bytes:
+        """The beginning of an incomplete frame that waits for its end; it waits here no more."""
+        begun, self._buffer = self._buffer, b""
+        return begun
 
     def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
         """Take the whole frames out of `data`: (their unmasked payloads, the bytes for the library)."""

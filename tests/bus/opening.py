@@ -3,12 +3,17 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import trio
 
 from scalechat.bus.base import Bus, Event
 from scalechat.bus.memory import MemoryBus
+from scalechat.bus.redis.address import parse_address
+from scalechat.bus.redis.bus import Keeping, RedisBus
+from scalechat.bus.redis.keys import shard_of
+from tests.bus.redis_server import RedisServer
 
 HISTORY: Final = 8
 """Messages that every bus under test keeps of a room, at least."""
@@ -42,4 +47,34 @@ async def open_memory_bus() -> AsyncIterator[OpenBus]:
         nursery.cancel_scope.cancel()
 
 
-OPENERS: Final[dict[str, Callable[[], AbstractAsyncContextManager[OpenBus]]]] = {"memory": open_memory_bus}
+KEEPING: Final = Keeping(history_messages=HISTORY, stream_entries=1_000)
+
+
+@asynccontextmanager
+async def open_redis_node(redis: RedisServer) -> AsyncIterator[OpenBus]:
+    """One more node on a Redis that is there."""
+    bus = RedisBus(parse_address(redis.url), KEEPING)
+    events: list[Event] = []
+
+    async def forget(room: str) -> None:
+        shard = shard_of(room)
+        redis.cli("del", shard.room(room).decode(), shard.log(room).decode())
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(bus.run, events.append)
+        yield OpenBus(bus, events, bus.wait_caught_up, forget)
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_redis_bus(redis: RedisServer) -> AsyncIterator[OpenBus]:
+    redis.cli("flushall")
+    async with open_redis_node(redis) as node:
+        yield node
+
+
+Opener = Callable[[], AbstractAsyncContextManager[OpenBus]]
+OPENERS: Final[dict[str, Callable[[RedisServer], Opener]]] = {
+    "memory": lambda _: open_memory_bus,
+    "redis": lambda redis: partial(open_redis_bus, redis),
+}

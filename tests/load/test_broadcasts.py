@@ -28,8 +28,8 @@ def publish(table: Broadcasts, publisher: int, number: int, expected: int, inten
 
 
 def settle(table: Broadcasts, *deliveries: tuple[int, int]) -> None:
-    rows, latencies = (np.array(column, dtype=np.int64) for column in zip(*deliveries, strict=True))
-    table.settle(rows, latencies)
+    rows, arrived = (np.array(column, dtype=np.int64) for column in zip(*deliveries, strict=True))
+    table.settle(rows, arrived)
 
 
 @given(

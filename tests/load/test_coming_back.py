@@ -1,4 +1,4 @@
-"""Clients that lose their connections, or drop them, and come back: who is expected to get what, and what is reported."""
+"""Clients that lose or drop their connections and come back: who is to get what, and what is reported."""
 
 from __future__ import annotations
 

@@ -13,6 +13,13 @@ WAYS: list[tuple[Callable[[Evictor, Member], None], str, Closing, str, int | Non
     (Evictor.queue_full, "queue_full", closing.TOO_SLOW, "", 1000),
     (Evictor.queue_too_old, "queue_age", closing.TOO_SLOW, "", 1000),
     (Evictor.left_behind, "resync", closing.TOO_SLOW, "", 1000),
+    (
+        lambda evictor, member: evictor.log_reset(member, 3),
+        "log_reset",
+        closing.GOING_AWAY,
+        "a room's log began anew",
+        103,
+    ),
     (Evictor.silent, "heartbeat", closing.GOING_AWAY, "no answer to pings", None),
     (Evictor.token_expired, "token_expired", closing.NOT_AUTHORISED, "the token has expired", None),
     (Evictor.too_fast, "rate_limit", closing.RATE_LIMIT, "", 2000),

@@ -23,7 +23,7 @@ TOO_SLOW = [(closing.TOO_SLOW, "", 1000)]
 class Ward:
     """A heartbeat, and members that answer pings or do not."""
 
-    def __init__(self, made: Seats, period_s: float) -> None:
+    def __init__(self, made: Seats, period_s: float, *, spread: bool) -> None:
         self.made = made
         self.now_unix_s = 1_700_000_000.0
         self.answering: list[Seat] = []
@@ -32,6 +32,7 @@ class Ward:
             queue_age_s=QUEUE_AGE_S,
             backlog=made.backlog,
             evictor=Evictor(made.counters),
+            spread=spread,
             unix_s=lambda: self.now_unix_s,
         )
 
@@ -57,9 +58,9 @@ class Ward:
 
 
 @asynccontextmanager
-async def ward(period_s: float = PERIOD_S) -> AsyncIterator[Ward]:
+async def ward(period_s: float = PERIOD_S, *, spread: bool = True) -> AsyncIterator[Ward]:
     async with seats() as made:
-        node = Ward(made, period_s)
+        node = Ward(made, period_s, spread=spread)
         made.nursery.start_soon(node.heartbeat.run)
         await trio.sleep(TICK_S / 2)  # From here on looks happen between our own ticks.
         yield node
@@ -76,6 +77,16 @@ async def test_pings_are_spread_over_the_period(autojump_clock: MockClock) -> No
         await node.pass_ticks(2 * SLOTS)
         assert await node.pass_ticks(SLOTS) == [1] * SLOTS
         assert {len(seat.endings) for seat in node.answering} == {0}
+
+
+async def test_without_spreading_everybody_is_pinged_at_one_moment(autojump_clock: MockClock) -> None:
+    """The storm that spreading prevents, for those who want to see it."""
+    async with ward(spread=False) as heart:
+        for _ in range(40):
+            heart.seat()
+        await heart.pass_ticks(SLOTS)
+        pings = await heart.pass_ticks(SLOTS)
+        assert sorted(pings)[-2:] == [0, 40]
 
 
 async def test_clients_that_arrive_together_are_spread_as_well(autojump_clock: MockClock) -> None:

@@ -87,6 +87,7 @@ class Joined:
             evict=self._evict,
             policy_of=RoomPolicies().of,
             kick=self._evict,
+            log_reset=lambda member, _: self._evict(member),
         )
 
     def _evict(self, member: Member) -> None:

@@ -195,6 +195,16 @@ async def test_a_name_with_two_families_gets_one_port() -> None:
             sock.close()
 
 
+def test_the_kernel_holds_no_more_for_a_client_than_it_was_told_to() -> None:
+    """Accepted sockets have the listener's send buffer; the kernel doubles the number for its own bookkeeping."""
+    (listening,) = bind("127.0.0.1", 0, backlog=1, send_buffer_bytes=16_384)
+    with listening, socket.create_connection(listening.getsockname()):
+        listening.setblocking(True)
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * 16_384
+
+
 def test_a_port_that_is_taken_leaves_no_socket_open() -> None:
     """The error comes out and nothing stays bound."""
     (taken,) = bind("127.0.0.1", 0)

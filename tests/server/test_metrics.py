@@ -26,6 +26,7 @@ COUNTERS = (
     "bytes_out",
     "evictions",
     "drops",
+    "bus_reconnects",
 )
 GAUGES = (
     "connections",
@@ -34,6 +35,10 @@ GAUGES = (
     "queue_age_seconds",
     "rooms",
     "members",
+    "bus_up",
+    "bus_waiting",
+    "bus_waiting_bytes",
+    "bus_lag_seconds",
     "tasks",
     "draining",
     "limit",
@@ -44,7 +49,7 @@ NAMES = {
     *(f"scalechat_{name}" for name in GAUGES),
     *(
         f"scalechat_{name}_seconds{suffix}"
-        for name in ("fanout_duration", "loop_lag", "gc_pause")
+        for name in ("fanout_duration", "loop_lag", "gc_pause", "bus_publish")
         for suffix in LATENCY_SUFFIXES
     ),
     *(f"scalechat_queue_{what}_per_connection{suffix}" for what in ("frames", "bytes") for suffix in NOW_SUFFIXES),

@@ -67,6 +67,7 @@ class Wired:
             evict=evictor.queue_full,
             policy_of=RoomPolicies(config.slow_consumer, config.room_policies).of,
             kick=evictor.kicked,
+            log_reset=evictor.log_reset,
         )
         self.heartbeat = Heartbeat(
             period_s=config.heartbeat_s,

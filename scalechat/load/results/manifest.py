@@ -19,6 +19,7 @@ __all__ = [
     "PhaseKind",
     "Reason",
     "Scalar",
+    "SearchAnswer",
     "Summary",
     "Target",
     "Tool",
@@ -166,6 +167,23 @@ class FileEntry(_Part, frozen=True, kw_only=True):
     size_bytes: int
 
 
+class SearchAnswer(_Part, frozen=True, kw_only=True):
+    """What a capacity search found: the highest load that held, the lowest that did not."""
+
+    quantity: Literal["clients", "rate", "rooms"]
+    unit: str
+    kind: Literal["found", "ceiling", "generator", "unclear", "none", "unfinished"]
+    held: float | None
+    failed: float | None
+    confirmed: bool
+    resolution: float
+    confirm: int
+    confirm_of: int
+    text: str
+    """The answer in one line, for a person."""
+    probes: int
+
+
 class Manifest(_Part, frozen=True, kw_only=True):
     """`run.json`; its presence says that the run was finished.
 
@@ -189,6 +207,8 @@ class Manifest(_Part, frozen=True, kw_only=True):
     interrupted: bool = False
     files: dict[str, FileEntry] = {}
     schema_version: str = SCHEMA_VERSION
+    search: SearchAnswer | None = None
+    """Only a capacity search has one; its ledger is the sum over its probes."""
 
 
 class Figure(_Part, frozen=True, kw_only=True):

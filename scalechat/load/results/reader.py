@@ -36,6 +36,11 @@ class Run:
         return self.path.name if self.manifest is None else self.manifest.run_id
 
     @property
+    def is_search(self) -> bool:
+        """Whether this is a capacity search; its probes are runs of their own."""
+        return (self.path / "search.csv").is_file()
+
+    @property
     def finished(self) -> bool:
         """Whether the run was written to its end."""
         return self.manifest is not None
@@ -76,7 +81,7 @@ def read_run(path: Path) -> Run:
         OperationalError: there is no run, or a newer program wrote it in another major schema.
     """
     run_dir = path.parent if path.name == "run.json" else path
-    if not (run_dir / "run.json").is_file() and not (run_dir / "timeseries.csv").is_file():
+    if not any((run_dir / name).is_file() for name in ("run.json", "timeseries.csv", "search.csv")):
         raise OperationalError(f"no run in {run_dir}: it has neither run.json nor timeseries.csv")
     return Run(
         path=run_dir,

@@ -235,6 +235,22 @@ class SearchRow(Row, frozen=True, kw_only=True):
     value: Annotated[float, _col("how much of it")]
     verdict: Annotated[str, _col("pass, fail or invalid")]
     reason: Annotated[str | None, _col("why, when not pass")] = None
+    step: Annotated[str | None, _col("why it was tried: first, double, halve, bisect, repeat or confirm")] = None
+    outcome: Annotated[
+        str | None, _col("what the search made of it: held, failed, unsteady, generator, sparse or unclear")
+    ] = None
+    run_id: Annotated[str | None, _col("the probe's run, below probes/")] = None
+    clients: Annotated[float | None, _col("most connections open at once", "clients")] = None
+    offered_per_s: Annotated[float | None, _col("messages by the plan", "messages/s")] = None
+    published_per_s: Annotated[float | None, _col("messages handed to a socket", "messages/s")] = None
+    delivered_per_s: Annotated[float | None, _col("first deliveries", "deliveries/s")] = None
+    delivery_p50_ms: Annotated[float | None, _col("median delivery latency", "ms")] = None
+    delivery_p99_ms: Annotated[float | None, _col("99th percentile of it", "ms")] = None
+    delivery_p99_9_ms: Annotated[float | None, _col("99.9th percentile of it", "ms")] = None
+    missing: Annotated[int | None, _col("expected deliveries that did not come", "deliveries")] = None
+    generator_cpu_cores: Annotated[float | None, _col("CPU of the busiest load process", "cores")] = None
+    server_cpu_cores: Annotated[float | None, _col("CPU by the server's own metrics", "cores")] = None
+    server_rss_bytes: Annotated[float | None, _col("resident memory by the same", "bytes")] = None
 
 
 R = TypeVar("R", bound=Row)

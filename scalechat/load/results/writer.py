@@ -55,16 +55,15 @@ class RunWriter:
         self._extras: list[str] = []
 
     @classmethod
-    def create(cls, out: Path, *, run_id: str | None = None) -> RunWriter:
-        """Make `out/<run_id>/` with the header of every table that all runs have."""
+    def create(cls, out: Path, *, run_id: str | None = None, only: Iterable[type[Row]] | None = None) -> RunWriter:
+        """Make `out/<run_id>/` with the header of every table that all runs have, or of those given."""
         run_dir = out / (run_id if run_id is not None else new_run_id())
         writer = cls(run_dir)
         with writer.one_line_errors():
             out.mkdir(parents=True, exist_ok=True)
             run_dir.mkdir()
-            for table in TABLES:
-                if table.always:
-                    writer._file(table.row)
+            for row_type in only if only is not None else (table.row for table in TABLES if table.always):
+                writer._file(row_type)
         return writer
 
     def __enter__(self) -> Self:

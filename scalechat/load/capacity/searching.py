@@ -1,0 +1,145 @@
+"""The loop of a search: ask the decision, carry out a run, let the server calm down, write down, ask again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from scalechat.config import CapacityConfig, LoadConfig, OperationalError
+from scalechat.load.capacity.calm import Calm
+from scalechat.load.capacity.decision import Observation, Probe, Search, Verdict
+from scalechat.load.capacity.observing import observe
+from scalechat.load.capacity.quantity import Quantity
+from scalechat.load.capacity.record import SearchRecord
+from scalechat.load.capacity.telling import answer_text, number, saw, trying
+from scalechat.load.conclusion import RunOutcome
+from scalechat.load.ending import Interruption
+from scalechat.load.live import Watcher
+from scalechat.load.results import RunWriter, SearchRow, Summary
+from scalechat.load.slo import Slo, parse_slo
+from scalechat.load.verdict import EXIT_INTERRUPTED
+
+
+class CarryOut(Protocol):
+    """Carries out one ordinary run, as `run_load` does."""
+
+    def __call__(
+        self, config: LoadConfig, sources: Mapping[str, str], *, watcher: Watcher, interruption: Interruption
+    ) -> Awaitable[RunOutcome]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOutcome:
+    """A search that was written."""
+
+    search_dir: Path
+    exit_code: int
+    text: str
+    summary: Summary
+
+
+class Searching:
+    """One search. Make it and call `carry_out`, once."""
+
+    def __init__(
+        self,
+        config: CapacityConfig,
+        sources: Mapping[str, str],
+        *,
+        carry_out: CarryOut,
+        calm: Calm,
+        watcher: Watcher,
+        interruption: Interruption,
+    ) -> None:
+        self._config = config
+        self._sources = sources
+        self._carry_out = carry_out
+        self._calm = calm
+        self._watcher = watcher
+        self._interruption = interruption
+        self._quantity = Quantity.of(config)
+        self._search = Search(self._quantity.aim())
+        self._slos: tuple[Slo, ...] = tuple(parse_slo(expression) for expression in config.slo)
+        self._has_measured = False
+        self._stopped: str | None = None
+        """Why the search cannot go on, apart from an interruption."""
+
+    async def carry_out(self) -> SearchOutcome:
+        """Do it; an interruption ends it early, with what is known.
+
+        Raises:
+            UsageError: it cannot be carried out so; nothing was written.
+            OperationalError: there is no server (nothing was written), or the directory cannot be written.
+        """
+        await self._calm.learn()
+        with RunWriter.create(self._config.out, only=[SearchRow]) as writer:
+            record = SearchRecord(writer, self._config, self._quantity.unit)
+            verdict = await self._probe_until_answered(record, writer.run_dir / "probes")
+            if not record.has_run:
+                why = self._stopped or "interrupted before the first probe had begun"
+                raise OperationalError(f"{why}: there is nothing to tell", EXIT_INTERRUPTED if not self._stopped else 1)
+            summary = record.concluded(verdict, self._sources, self._stopped)
+        return SearchOutcome(writer.run_dir, summary.exit_code, answer_text(verdict, self._quantity.unit), summary)
+
+    async def _probe_until_answered(self, record: SearchRecord, probes: Path) -> Verdict:
+        count = 0
+        step = self._search.next_probe(None)
+        while isinstance(step, Probe):
+            if count and not await self._is_ready():
+                return self._search.unfinished()
+            count += 1
+            self._watcher.note(trying(count, step, self._quantity.unit))
+            seen, outcome = await self._probe(step, probes)
+            if seen is None:
+                return self._search.unfinished()
+            record.probed(step, seen, outcome)
+            self._watcher.note(saw(seen, self._quantity.unit, "" if outcome is None else _figures(outcome)))
+            step = self._search.next_probe(seen)
+        return step
+
+    async def _probe(self, probe: Probe, probes: Path) -> tuple[Observation | None, RunOutcome | None]:
+        """What the probe shows; no observation when it was interrupted."""
+        config = self._quantity.at(probe.value, probes)
+        try:
+            outcome = await self._carry_out(
+                config, self._sources, watcher=self._watcher, interruption=self._interruption
+            )
+        except OperationalError as error:
+            if self._interruption.asked.is_set():
+                return None, None
+            if not self._has_measured:
+                raise
+            # The server took the load before this one and now does not even greet.
+            return Observation(probe.value, "failed", str(error)), None
+        self._has_measured = True
+        if self._interruption.asked.is_set():
+            return None, outcome
+        return observe(probe.value, outcome, self._slos), outcome
+
+    async def _is_ready(self) -> bool:
+        """Wait for the server; False when the search is to end here."""
+        try:
+            if not await self._calm.wait():
+                self._watcher.note(
+                    f"         not calm after {self._calm.timeout_s:g} s; the next probe begins all the same"
+                )
+        except OperationalError as error:
+            self._stopped = f"the server did not come back: {error}"
+            self._watcher.note(f"         {self._stopped}")
+            return False
+        return not self._interruption.asked.is_set()
+
+
+def _figures(outcome: RunOutcome) -> str:
+    figures = outcome.summary.figures
+    parts = []
+    p99, delivered, cpu = (figures[name].value for name in ("delivery_p99", "delivered_per_s", "server_cpu"))
+    if p99 is not None:
+        parts.append(f"p99 {number(p99)} ms")
+    if delivered is not None:
+        parts.append(f"{delivered:,.0f} deliveries/s")
+    if cpu is not None:
+        parts.append(f"server {cpu:.0%} of a core")
+    return ", ".join(parts)

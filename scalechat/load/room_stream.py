@@ -1,0 +1,254 @@
+"""What all members of a room receive, kept once: a member is accounted for by how far it has come in it.
+
+Theory of operation. Members of a room get the same bytes in the same order, cut anywhere, with answers to themselves
+between. The first member to receive a message parses it, and if it is the next in sequence it is appended, as bytes
+and as what they mean, to the room's newest *stretch*. For every other member it is then enough to compare the bytes it
+got with those that follow its place (one memcmp, whatever the chunk holds) and to move the place: its ledger is what
+the stretch says at that place, and is written out only when the member's bytes turn out to be others.
+
+A stretch begins with a known state, the highest number of each publisher, and holds nothing but messages that were next
+in sequence. So a member whose ledger is in that state may enter there, and one that got anything else (a loss, a
+duplicate, another order) leaves, is accounted for message by message, and enters again when its ledger and the end of
+the newest stretch agree. What is counted never depends on who follows and who does not: a property test holds both ways
+of accounting together.
+"""
+
+from __future__ import annotations
+
+import weakref
+from array import array
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from scalechat.load.ledger import RecipientLedger
+from scalechat.load.recorder import Reception, Recorder
+from scalechat.wire.frames import binary_frame, text_frame
+
+_ALL_STRETCHES_BYTES: Final = 16 * 1024 * 1024
+"""Of the newest stretches of all rooms together."""
+_STRETCH_BYTES: Final = (4 * 1024, 256 * 1024)
+"""The least and the most of one: below, changing to the next costs more than comparing; above, a second of a busy room
+is in it, and members are never further apart unless the server is stalled."""
+_STRETCHES: Final = 8
+"""Of one room that a member may be behind the newest. It keeps alive what it has not received, so there is a limit;
+who is further behind is accounted for message by message."""
+
+
+class Stretch:
+    """Messages of one room in the order of their delivery; only `RoomStream` appends."""
+
+    __slots__ = (
+        "__weakref__",
+        "data",
+        "edges",
+        "highest",
+        "messages",
+        "next",
+        "receptions",
+        "rows",
+        "seqs",
+        "start",
+    )
+
+    def __init__(self, start: Sequence[int]) -> None:
+        """`start`: the highest number of each slot before the first message."""
+        self.start = list(start)
+        self.highest = list(start)
+        self.data = bytearray()
+        self.edges = [0]
+        """Where in `data` message 0, 1, 2… begins; the last one is where the next would."""
+        self.messages: list[tuple[int, int]] = []
+        """(slot, number) of each."""
+        self.rows = array("q")
+        self.seqs = array("q")
+        """The place of each in the room's log, by the server."""
+        self.next: Stretch | None = None
+        """Goes on where this one ends."""
+        self.receptions: dict[tuple[int, int], Reception] = {}
+        """(first, after the last) → who received exactly these messages at once; the recorder empties it."""
+
+    def highest_at(self, place: int) -> list[int]:
+        """The highest number of each slot before message `place`."""
+        if place == len(self.messages):
+            return list(self.highest)
+        highest = list(self.start)
+        for slot, number in self.messages[:place]:
+            highest[slot] = number
+        return highest
+
+
+class RoomStream:
+    """The stretches of one room."""
+
+    __slots__ = ("_binary", "_limit", "_older", "followers", "newest")
+
+    def __init__(self, rooms: int, *, binary: bool = False) -> None:
+        """`rooms`: how many there are in all; they share the memory. `binary`: the kind of the messages' frames."""
+        least, most = _STRETCH_BYTES
+        self._limit = min(max(_ALL_STRETCHES_BYTES // rooms, least), most)
+        self._binary = binary
+        self._older: deque[weakref.ref[Stretch]] = deque()
+        self.newest: Stretch | None = None
+        self.followers = 0
+        """Members that have a place in a stretch."""
+
+    def extend(
+        self, deliveries: Sequence[tuple[int, int]], rows: array[int], payloads: Sequence[bytes], seqs: array[int]
+    ) -> bool:
+        """Append to the newest stretch; False, and nothing is appended, unless each is the next in sequence."""
+        stretch = self.newest
+        assert stretch is not None
+        highest = stretch.highest
+        for at, (slot, number) in enumerate(deliveries):
+            if highest[slot] + 1 != number:
+                for undone, _ in deliveries[:at]:
+                    highest[undone] -= 1
+                return False
+            highest[slot] = number
+        frame = binary_frame if self._binary else text_frame
+        for payload in payloads:
+            stretch.data += frame(payload)
+            stretch.edges.append(len(stretch.data))
+        stretch.messages += deliveries
+        stretch.rows.extend(rows)
+        stretch.seqs.extend(seqs)
+        if len(stretch.data) >= self._limit:
+            stretch.next = self.begin(stretch.highest)
+        return True
+
+    def begin(self, start: Sequence[int]) -> Stretch:
+        """A new stretch, the newest from now on. The caller links it to the one before, if it continues that."""
+        if self.newest is not None:
+            self._older.append(weakref.ref(self.newest))
+        if len(self._older) > _STRETCHES:
+            oldest = self._older.popleft()()
+            if oldest is not None:
+                oldest.next = None
+        self.newest = Stretch(start)
+        return self.newest
+
+
+class Follower:
+    """One member's place in its room's stream.
+
+    `ledger` is the member's account: what it has received is counted there after `settle`, which numbers these were
+    stands there after `leave`.
+    """
+
+    __slots__ = ("_client", "_place", "_recorder", "_room", "_stretch", "_unsettled", "ledger", "seq")
+
+    def __init__(self, client: int, room: RoomStream, ledger: RecipientLedger, recorder: Recorder) -> None:
+        self._client = client
+        self._room = room
+        self._recorder = recorder
+        self._stretch: Stretch | None = None
+        self._place = 0
+        self._unsettled = 0
+        """Messages received since the ledger was written."""
+        self.ledger = ledger
+        self.seq = 0
+        """The place in the room's log of the last message that came."""
+        self.enter()
+
+    @property
+    def awaits(self) -> bool:
+        """Whether it is known what comes next, apart from answers to this member alone."""
+        return self._stretch is not None and self._place < len(self._stretch.messages)
+
+    def follow(self, data: bytes, now_ns: int) -> bytes:
+        """Account for the whole messages at the beginning of `data` that others have received before.
+
+        `data` begins with a frame. Returns the rest, which does as well.
+        """
+        while (stretch := self._stretch) is not None and data:
+            edges = stretch.edges
+            begin = edges[self._place]
+            if stretch.data.startswith(data, begin):
+                reached = bisect_right(edges, begin + len(data), self._place) - 1
+            else:
+                reached = self._common(stretch, data, begin)
+            if reached > self._place:
+                data = data[edges[reached] - begin :]
+                self._receive(stretch, reached, now_ns)
+            if stretch.next is None or reached < len(stretch.messages):
+                break
+            self._stretch, self._place = stretch.next, 0
+        return data
+
+    def lead(
+        self,
+        deliveries: Sequence[tuple[int, int]],
+        rows: array[int],
+        payloads: Sequence[bytes],
+        seqs: array[int],
+        now_ns: int,
+    ) -> bool:
+        """Account for messages that nobody received before; False, and nothing is done, when these are not such."""
+        stretch = self._stretch
+        if stretch is None or stretch is not self._room.newest or self._place < len(stretch.messages):
+            return False
+        if not self._room.extend(deliveries, rows, payloads, seqs):
+            return False
+        self._receive(stretch, len(stretch.messages), now_ns)
+        return True
+
+    def settle(self) -> None:
+        """Count in the ledger what was received."""
+        self.ledger.received += self._unsettled
+        self._unsettled = 0
+
+    def leave(self) -> None:
+        """Write the ledger, and have no place any more: something else came than what others got."""
+        self.settle()
+        if self._stretch is not None:
+            self.ledger.state = self._stretch.highest_at(self._place)
+            self._stretch = None
+            self._room.followers -= 1
+
+    def enter(self) -> None:
+        """Take a place, if the ledger says that the member has received what the newest stretch begins or ends with."""
+        if self._stretch is not None:
+            return
+        room, state = self._room, self.ledger.state
+        newest = room.newest
+        if newest is None or (not room.followers and newest.highest != state):
+            newest = room.begin(state)
+        if newest.highest == state:
+            place = len(newest.messages)
+        elif newest.start == state:
+            place = 0
+        else:
+            return
+        self._stretch, self._place = newest, place
+        room.followers += 1
+        self.ledger.state = []  # Of a thousand publishers a list for each of a thousand members would be 8 MB.
+
+    def _receive(self, stretch: Stretch, reached: int, now_ns: int) -> None:
+        count = reached - self._place
+        key = (self._place, reached)
+        reception = stretch.receptions.get(key)
+        if reception is None:
+            reception = stretch.receptions[key] = self._recorder.reception(
+                stretch.rows[self._place : reached], stretch.receptions
+            )
+        reception.times.append(now_ns)
+        reception.clients.append(self._client)
+        self._recorder.counters.delivered += count
+        self._unsettled += count
+        self._place = reached
+        self.seq = stretch.seqs[reached - 1]
+
+    def _common(self, stretch: Stretch, data: bytes, begin: int) -> int:
+        """The place after the last whole message that `data` and the stretch have in common."""
+        edges = stretch.edges
+        low = self._place
+        high = bisect_right(edges, begin + len(data), low) - 1
+        while low < high:  # The first try is all of it: whoever goes beyond the end has the rest in common.
+            middle = high if low == self._place and high == len(stretch.messages) else (low + high + 1) // 2
+            if stretch.data.startswith(data[edges[low] - begin : edges[middle] - begin], edges[low]):
+                low = middle
+            else:
+                high = middle - 1
+        return low

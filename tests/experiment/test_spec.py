@@ -1,0 +1,53 @@
+"""Every experiment that comes with the program can be read, and a wrong file is named with what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from scalechat.config import UsageError
+from scalechat.experiment.command import catalogue
+from scalechat.experiment.spec import Limits, Setting, read_experiment
+from scalechat.experiment.stage import flags
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("path", catalogue().values(), ids=lambda path: path.stem)
+def test_an_experiment_is_complete(path: Path) -> None:
+    """It has a page, and its numbers and names are its own."""
+    experiment = read_experiment(path)
+    assert experiment.story.strip()
+    assert experiment.before.about != experiment.after.about
+    assert (ROOT / "docs" / "scale-problems" / experiment.page).is_file()
+
+
+def test_no_two_experiments_are_about_the_same_problem() -> None:
+    numbers = [read_experiment(path).number for path in catalogue().values()]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_an_unknown_key_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text("colour = 'red'")
+    with pytest.raises(UsageError, match="colour"):
+        read_experiment(path)
+
+
+def test_an_experiment_without_a_check_of_its_cure_is_refused(tmp_path: Path) -> None:
+    """A symptom alone shows no fix."""
+    given = next(iter(catalogue().values())).read_text()
+    path = tmp_path / "x.toml"
+    path.write_text(given.replace('kind = "cure"', 'kind = "symptom"'))
+    with pytest.raises(UsageError, match="one of its cure"):
+        read_experiment(path)
+
+
+def test_limits_are_put_in_front_of_the_command() -> None:
+    assert Limits().command() == []
+    limits = Limits(cores=[0, 1], open_files=512, memory_mib=1)
+    assert limits.command() == ["taskset", "--cpu-list", "0,1", "prlimit", "--nofile=512:512", "--data=1048576", "--"]
+
+
+def test_settings_become_flags() -> None:
+    settings: dict[str, Setting] = {"msg_frequency": 500, "slo": ["a", "b"], "quiet": True, "reconnect": False}
+    assert flags(settings) == ["--msg-frequency", "500", "--slo", "a", "--slo", "b", "--quiet", "--no-reconnect"]

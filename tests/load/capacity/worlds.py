@@ -1,0 +1,65 @@
+"""Searches without a network: the load client, a server whose capacity is known, and one virtual clock."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import trio
+from outcome import acapture
+
+from scalechat.config import CapacityConfig
+from scalechat.load.capacity.calm import Calm
+from scalechat.load.capacity.searching import Searching, SearchOutcome
+from scalechat.load.runner import Interruption, run_load
+from tests.load.broadcaster import Broadcaster, Member
+from tests.load.worlds import Memory, MemoryConnector, memory_connector, virtual_ns
+
+
+class Saturating(Broadcaster):
+    """Broadcasts at once to rooms of up to `capacity` members, and takes half a second for larger ones."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self.capacity = capacity
+
+    async def _take(self, sender: Member, text: str) -> None:
+        if len(self.rooms[sender.room]) > self.capacity:
+            await trio.sleep(0.5)
+        await super()._take(sender, text)
+
+
+async def nothing() -> None:
+    """Greets in no time."""
+    await trio.lowlevel.checkpoint()
+
+
+async def virtual_search(
+    server: Broadcaster,
+    out: Path,
+    *,
+    greet: Callable[[], Awaitable[None]] = nothing,
+    meanwhile: Callable[[MemoryConnector, Interruption], Awaitable[None]] | None = None,
+    watcher: Memory | None = None,
+    sources: Mapping[str, str] | None = None,
+    **options: object,
+) -> SearchOutcome:
+    """One search of `server` in virtual time."""
+    short = {"warmup_s": 0.5, "duration_s": 3.0, "msg_frequency_ms": 40.0, "target": "plain", "seed": 1, "out": out}
+    config = CapacityConfig(**{**short, "calm_timeout_s": 5.0, **options})  # type: ignore[arg-type]
+    interruption = Interruption()
+    async with memory_connector(server.serve) as connector, trio.open_nursery() as nursery:
+        if meanwhile is not None:
+            nursery.start_soon(meanwhile, connector, interruption)
+        searching = Searching(
+            config,
+            sources or {},
+            carry_out=partial(run_load, connector=connector, clock=virtual_ns),
+            calm=Calm(greet, config.calm_timeout_s),
+            watcher=watcher or Memory(),
+            interruption=interruption,
+        )
+        result = await acapture(searching.carry_out)
+        nursery.cancel_scope.cancel()
+    return result.unwrap()
