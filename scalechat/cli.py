@@ -21,6 +21,7 @@ from scalechat.complaints import complaint
 from scalechat.config import (
     CapacityConfig,
     ChatConfig,
+    CompareConfig,
     DemoConfig,
     ExperimentConfig,
     LoadConfig,
@@ -36,7 +37,16 @@ from scalechat.values import NO_TWIN, SWITCH, about, unset
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
-Config = ServeConfig | LoadConfig | CapacityConfig | ChatConfig | ReportConfig | DemoConfig | ExperimentConfig
+Config = (
+    ServeConfig
+    | LoadConfig
+    | CapacityConfig
+    | ChatConfig
+    | ReportConfig
+    | CompareConfig
+    | DemoConfig
+    | ExperimentConfig
+)
 PrintConfig = Annotated[bool, SWITCH, NO_TWIN, about("Print every value and where it came from, then stop.")]
 ScenarioSchema = Annotated[
     bool, SWITCH, NO_TWIN, about("Print the JSON Schema of scenario files, for an editor, then stop.")
@@ -152,6 +162,23 @@ class Commands:
 
         return experiment(config)
 
+    def compare(
+        self, config: Annotated[CompareConfig, Parameter(name="*")], *, print_config: PrintConfig = False
+    ) -> int:
+        """Compare two runs, or two sets of runs: better, worse, the same, or cannot tell.
+
+        Several runs a side are worth much more than one. Ends with 0 when nothing is worse, 99 when something is, 2
+        when the runs cannot be compared because machine, Python or load differ.
+        """
+        if print_config:
+            return self._show(config)
+        from scalechat.analysis.report import require_extra
+
+        require_extra()
+        from scalechat.analysis.comparing import compare_and_tell
+
+        return compare_and_tell(config, Console())
+
     def demo(
         self, config: Annotated[DemoConfig, Parameter(name="*")] = DemoConfig(), *, print_config: PrintConfig = False
     ) -> int:
@@ -210,7 +237,7 @@ def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-_COMMANDS = ("serve", "chat", "load", "capacity", "report", "experiment", "demo")
+_COMMANDS = ("serve", "chat", "load", "capacity", "report", "compare", "experiment", "demo")
 
 
 def _app(commands: Commands, environment: Environment, provenance: Provenance, *, colour: bool) -> App:

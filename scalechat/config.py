@@ -522,6 +522,24 @@ class ReportConfig:
     open: Annotated[bool, SWITCH, about("Show the report in the web browser.")] = field(default=False, kw_only=True)
 
 
+@dataclass(frozen=True, slots=True)
+class CompareConfig:
+    """What `compare` can be told."""
+
+    base: Annotated[Path, NO_TWIN, about("The system as it was: a run directory, a directory of runs, or a pattern.")]
+    new: Annotated[Path, NO_TWIN, about("The system as it is now: the same.")]
+    margin: Annotated[float, between(0, 1), about("Relative change that does not matter.")] = field(
+        default=0.05, kw_only=True
+    )
+    confidence: Annotated[float, between(0.5, 0.9999), about("Confidence of all the intervals together.")] = field(
+        default=0.95, kw_only=True
+    )
+    allow_different: Annotated[
+        bool, SWITCH, about("Compare runs of different machines, Pythons or loads, and say so.")
+    ] = field(default=False, kw_only=True)
+    json: Annotated[bool, SWITCH, about("Print the comparison as JSON.")] = field(default=False, kw_only=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoConfig:
     """What `demo` can be told."""
@@ -563,6 +581,7 @@ SECRETS = frozenset(
         CapacityConfig,
         ChatConfig,
         ReportConfig,
+        CompareConfig,
         DemoConfig,
         ExperimentConfig,
     )

@@ -20,7 +20,8 @@ from scalechat.cli import BROKEN_PIPE, INTERRUPTED, ending_of, main
 from scalechat.config import OperationalError, ScaleChatError, UsageError
 from tests.conftest import ServeProcess, clean_environ
 
-COMMANDS = ["serve", "chat", "load", "capacity", "report", "demo"]
+COMMANDS = ["serve", "chat", "load", "capacity", "report", "compare", "demo"]
+ARGUMENTS = {"report": ["runs/x"], "compare": ["runs/x", "runs/y"]}
 Capture = pytest.CaptureFixture[str]
 
 
@@ -140,7 +141,7 @@ delivery = {regex = "Uz.*"}
 @pytest.mark.parametrize("command", COMMANDS)
 def test_print_config_is_toml_with_a_source_for_every_value(capsys: Capture, command: str) -> None:
     """What is printed can be kept as a file, and no value comes without its origin."""
-    run = ["runs/x"] if command == "report" else []
+    run = ARGUMENTS.get(command, [])
     assert main([command, *run, "--print-config"], {}) == 0
     text = capsys.readouterr().out
     tomllib.loads(text)
@@ -241,13 +242,13 @@ TABLES = {"template", "kinds", "events", "phases"}
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_names_every_setting_with_variable_and_default(capsys: Capture, command: str) -> None:
     """Whoever reads the help needs no other page to configure the command."""
-    run = ["runs/x"] if command == "report" else []
+    run = ARGUMENTS.get(command, [])
     keys = printed(capsys, [command, *run])
     assert main([command, "--help"], {"COLUMNS": "200"}) == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for key in keys.keys() & TABLES:
         assert f"[{key}]" in text
-    for key in keys.keys() - {"run"} - TABLES:
+    for key in keys.keys() - {"run", "base", "new"} - TABLES:
         assert f"--{key.replace('_', '-')}" in text
         if (command, key) != ("report", "out"):
             assert f"SCALECHAT_{key.upper()}" in text

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["write_report"]
 
 _HERE = Path(__file__).resolve().parent
-_NEEDED = ("pandas", "matplotlib", "nbclient", "nbformat", "nbconvert", "ipykernel")
+_NEEDED = ("pandas", "scipy", "matplotlib", "nbclient", "nbformat", "nbconvert", "ipykernel")
 
 
 def write_report(run_dir: Path, out: Path | None = None) -> Path:

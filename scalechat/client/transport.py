@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 import trio
@@ -62,6 +63,14 @@ class SharedReader(Generic[T]):
         return value
 
 
+@dataclass(slots=True)
+class Traffic:
+    """Bytes on the wire, of one connection or of many."""
+
+    received_bytes: int = 0
+    sent_bytes: int = 0
+
+
 class Follower(Protocol):
     """Somebody who knows what is about to come, because others have received it before."""
 
@@ -89,6 +98,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         sock: the non-blocking socket under `stream`, for sends without a scheduler hop; None without one.
         fed: bytes come through `feed`.
         binary: the lane takes binary frames instead of text.
+        traffic: counts what goes over the connection; its own without one.
 
     Error handling: `send_all` and `receive_some` raise what `stream` raises; `send_nowait` and the background writer
     never raise, they end the connection's usefulness, and `receive_some` tells trio-websocket. A cancelled write leaves
@@ -113,8 +123,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         "_stream",
         "_unsent",
         "_writer_gone",
-        "received_bytes",
-        "sent_bytes",
+        "traffic",
     )
 
     def __init__(
@@ -129,6 +138,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         sock: socket.socket | None = None,
         fed: bool = False,
         binary: bool = False,
+        traffic: Traffic | None = None,
     ) -> None:
         self._stream = stream
         self._nursery = nursery
@@ -147,8 +157,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         self._broken = False
         self._unsent = b""
         self._writer_gone: trio.Event | None = None  # While somebody writes.
-        self.received_bytes = 0
-        self.sent_bytes = 0
+        self.traffic = Traffic() if traffic is None else traffic
 
     # --- in ----------------------------------------------------------------------------------------------------------
 
@@ -157,7 +166,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         if not data:
             self._end()
             return
-        self.received_bytes += len(data)
+        self.traffic.received_bytes += len(data)
         if self._head is None and not self._lane.off:
             self._take_frames(data)
         else:
@@ -276,7 +285,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         """
         if self._broken or self._eof or len(self._unsent) > MAX_UNSENT_BYTES:
             return False
-        self.sent_bytes += len(frame)
+        self.traffic.sent_bytes += len(frame)
         if self._writer_gone is not None:
             self._unsent += frame
             return True
@@ -299,7 +308,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         """Write what trio-websocket says, after everything that was accepted before."""
         while self._writer_gone is not None:
             await self._writer_gone.wait()
-        self.sent_bytes += len(data)
+        self.traffic.sent_bytes += len(data)
         self._unsent += bytes(data)
         self._writer_gone = trio.Event()
         await self._write()

@@ -106,11 +106,6 @@ class Connection:
         """Whether the client has joined its room by it and has not left."""
         return self.opened_ns is not None and self.closed_ns is None
 
-    @property
-    def traffic(self) -> tuple[int, int]:
-        """Bytes received and sent."""
-        return (0, 0) if self._stream is None else (self._stream.received_bytes, self._stream.sent_bytes)
-
     async def run(self, resource: str) -> None:
         """Dial, and stay until the end."""
         try:
@@ -189,6 +184,7 @@ class Connection:
             sock=link.sock,
             fed=fed,
             binary=world.dialect.binary,
+            traffic=world.recorder.counters.traffic,
         )
         if fed and link.sock is not None:
             stream.on_close(world.poller.add(link.sock, stream))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from scalechat.client.transport import Traffic
+
 
 @dataclass(slots=True)
 class Counters:
@@ -29,4 +31,5 @@ class Counters:
     disconnects: int = 0
     """Connections that ended without our wish."""
     evicted: int = 0
+    traffic: Traffic = field(default_factory=Traffic)
     connect_failures: dict[str, int] = field(default_factory=dict)

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from scalechat.load import payload as payloads
 from scalechat.load.dialects import Dialect, Names, Says
 from scalechat.load.payload import Header, Unreadable
@@ -23,9 +25,8 @@ _REMEMBERED_BYTES: Final = 4 * 1024 * 1024
 unless the server is stalled, when speed is not the question."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A message of this run, intact."""
+class Delivery(msgspec.Struct, frozen=True, gc=False):
+    """A message of this run, intact. 16,000 of them are remembered: the garbage collector need not look at them."""
 
     room: int
     slot: int

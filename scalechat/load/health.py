@@ -84,6 +84,13 @@ class Health:
                 due_ns += LAG_PERIOD_NS
                 self._lags.append(now_ns - due_ns)
 
+    def _open_fds(self) -> int:
+        # Linux says it in the size of this directory since 6.2; to list 20,000 of them takes 10 ms.
+        try:
+            return Path("/proc/self/fd").stat().st_size or self._process.num_fds()
+        except OSError:
+            return self._process.num_fds()
+
     @contextmanager
     def observed_collections(self) -> Iterator[None]:
         """While entered, garbage collections are timed."""
@@ -119,7 +126,7 @@ class Health:
             gc_pause_s_total=self._gc_pause_ns / 1e9,
             gc_pause_max_ns=gc_max_ns,
             rss_bytes=self._process.memory_info().rss,
-            open_fds=self._process.num_fds(),
+            open_fds=self._open_fds(),
             tasks=trio.lowlevel.current_statistics().tasks_living,
             cpu_steal_s_total=_steal_s(),
             cpu_throttled_s_total=_throttled_s(),

@@ -133,8 +133,11 @@ class Inbox:
             return
         follower.leave()
         follower.seq = max(follower.seq, *seqs)
-        outcomes = follower.ledger.admit(deliveries)
+        ledger = follower.ledger
+        in_gaps = ledger.in_gaps
+        outcomes = ledger.admit(deliveries)
         if outcomes is not None:
+            recorder.in_gaps += ledger.in_gaps - in_gaps
             first = recorder.irregular(self._number, outcomes, deliveries)
             rows = array("q", itertools.compress(rows, first))
         recorder.deliver(self._number, rows, now_ns)

@@ -32,7 +32,7 @@ from scalechat.load.virtual_client import VirtualClient
 
 FLUSH_NS: Final = SECOND_NS // 10
 MESSAGES_PER_TURN: Final = 64
-ROWS_PER_TURN: Final = 96
+ROWS_PER_TURN: Final = 48
 """Rows of the run directory made or written before everybody else gets a turn: below 1 ms."""
 
 
@@ -121,9 +121,11 @@ class Instruments:
                 self.journal.closed(closed)
                 await trio.lowlevel.checkpoint()
             self.journal.closed(closed)
+            await trio.lowlevel.checkpoint()
             if due * FLUSH_NS // SECOND_NS > seconds:
                 seconds = due * FLUSH_NS // SECOND_NS
                 self._close_window()
+                await trio.lowlevel.checkpoint()
             while self._writer.flush_some(ROWS_PER_TURN):
                 await trio.lowlevel.checkpoint()
 

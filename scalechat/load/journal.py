@@ -61,7 +61,7 @@ class Journal:
         send_lag = Histogram()
         delivery = Histogram()
         for (phase, metric), histogram in self._recorder.end_window():
-            self._writer.extend(self._rows.histogram(metric, phase, histogram, now_ns, dt_s))
+            self._writer.extend_later(self._rows.histogram(metric, phase, histogram, now_ns, dt_s))
             if metric == "send_lag":
                 send_lag.merge(histogram)
             elif metric == "delivery":
@@ -70,7 +70,7 @@ class Journal:
                     start_s, end_s = self._timeline.t_s(self._last_ns), self._timeline.t_s(now_ns)
                     self._log.interval(histogram, start_s=start_s, end_s=end_s)
         self._writer.append(
-            self._rows.timeseries(self._clients, target_clients, now_ns),
+            self._rows.timeseries(target_clients, now_ns),
             self._rows.health(pulse, send_lag, now_ns, dt_s),
         )
         snapshot = self._snapshot(now_ns, dt_s, pulse, delivery, send_lag, target_clients, phase_left_s)
@@ -79,7 +79,7 @@ class Journal:
 
     def closed(self, messages: Iterable[Broadcast]) -> None:
         """Messages whose account is closed."""
-        self._writer.extend(self._rows.broadcast(message) for message in messages)
+        self._writer.extend_later(self._rows.broadcast(message) for message in messages)
 
     def event(self, kind: str, detail: str, at_ns: int) -> None:
         """Something that explains the curves around it."""

@@ -7,6 +7,7 @@ saving, and everything else of a connection (its handshake, its end, its writes)
 
 from __future__ import annotations
 
+import select
 import selectors
 import socket
 import sys
@@ -22,9 +23,38 @@ READS_PER_TURN: Final = 64
 """Sockets read before everybody else gets a turn: some 0.3 ms of small chunks."""
 
 if sys.platform == "darwin":
-    _Selector = selectors.KqueueSelector
+
+    class _Ready:
+        """The sockets that can be read now."""
+
+        def __init__(self) -> None:
+            self._selector = selectors.KqueueSelector()
+            self.fileno = self._selector.fileno
+            self.unregister = self._selector.unregister
+            self.close = self._selector.close
+
+        def register(self, fd: int) -> None:
+            self._selector.register(fd, selectors.EVENT_READ)
+
+        def take(self, limit: int) -> list[int]:
+            return [key.fd for key, _ in self._selector.select(0)[:limit]]
+
 else:
-    _Selector = selectors.EpollSelector
+
+    class _Ready:
+        """The sockets that can be read now. epoll itself: what `selectors` adds costs as much as reading a message."""
+
+        def __init__(self) -> None:
+            self._epoll = select.epoll()
+            self.fileno = self._epoll.fileno
+            self.unregister = self._epoll.unregister
+            self.close = self._epoll.close
+
+        def register(self, fd: int) -> None:
+            self._epoll.register(fd, select.EPOLLIN)
+
+        def take(self, limit: int) -> list[int]:
+            return [fd for fd, _ in self._epoll.poll(0, limit)]
 
 
 class Fed(Protocol):
@@ -42,10 +72,11 @@ class Fed(Protocol):
 class Poller:
     """Reads sockets and feeds what came to their owners, synchronously."""
 
-    __slots__ = ("_selector",)
+    __slots__ = ("_reading", "_ready")
 
     def __init__(self) -> None:
-        self._selector = _Selector()
+        self._ready = _Ready()
+        self._reading: dict[int, tuple[socket.socket, Fed]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -53,55 +84,46 @@ class Poller:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._selector.close()
+        self._ready.close()
 
     def add(self, sock: socket.socket, owner: Fed) -> Callable[[], None]:
         """Read the (non-blocking) socket from now on; nobody else may. Returns how to stop, before it is closed."""
-        reading = _Reading(sock, owner)
-        self._selector.register(sock, selectors.EVENT_READ, reading)
+        fd = sock.fileno()
+        reading = self._reading[fd] = (sock, owner)
+        self._ready.register(fd)
 
         def stop() -> None:
-            if reading.active:
-                reading.active = False
-                self._selector.unregister(sock)
+            if self._reading.get(fd) is reading:  # Otherwise the number belongs to another socket by now.
+                self._stop(fd)
 
         return stop
 
     async def run(self) -> None:
         """Read until cancelled."""
+        ready, reading = self._ready, self._reading
         while True:
-            await trio.lowlevel.wait_readable(self._selector.fileno())
-            for count, (key, _events) in enumerate(self._selector.select(0), start=1):
-                self._read(key.data)
-                if count % READS_PER_TURN == 0:
-                    await trio.lowlevel.checkpoint()
+            await trio.lowlevel.wait_readable(ready.fileno())
+            while fds := ready.take(READS_PER_TURN):
+                for fd in fds:
+                    if (entry := reading.get(fd)) is not None:
+                        self._read(fd, *entry)
+                if len(fds) < READS_PER_TURN:
+                    break
+                await trio.lowlevel.checkpoint()
 
-    def _read(self, reading: _Reading) -> None:
-        if not reading.active:  # Closed meanwhile, and its number may belong to another socket by now.
-            return
+    def _read(self, fd: int, sock: socket.socket, owner: Fed) -> None:
         try:
-            data = reading.sock.recv(RECEIVE_BYTES)
-        except BlockingIOError:
+            data = sock.recv(RECEIVE_BYTES)
+        except BlockingIOError:  # Ready was another socket that had this number.
             return
         except OSError:
-            self._stop(reading)
-            reading.owner.feed_error()
+            self._stop(fd)
+            owner.feed_error()
             return
         if not data:
-            self._stop(reading)  # An end of stream stays readable; nothing more can come.
-        reading.owner.feed(data)
+            self._stop(fd)  # An end of stream stays readable; nothing more can come.
+        owner.feed(data)
 
-    def _stop(self, reading: _Reading) -> None:
-        reading.active = False
-        self._selector.unregister(reading.sock)
-
-
-class _Reading:
-    """One socket that is being read."""
-
-    __slots__ = ("active", "owner", "sock")
-
-    def __init__(self, sock: socket.socket, owner: Fed) -> None:
-        self.sock = sock
-        self.owner = owner
-        self.active = True
+    def _stop(self, fd: int) -> None:
+        del self._reading[fd]
+        self._ready.unregister(fd)

@@ -82,8 +82,10 @@ class Recorder:
         self.members: list[int] = [0] * plan.rooms
         """Room → members that have joined and not left."""
         self.elsewhere = Elsewhere(plan)
+        self.in_gaps = 0
+        """Numbers that were leapt over and have not come, of all ledgers together."""
         self._ledgers: list[tuple[int, RecipientLedger]] = []
-        """(room, ledger) of everybody that has ever joined."""
+        """(room, ledger) of everybody that has ever joined, where that is needed: where other processes publish."""
         self._members_apart: list[int] = [0] * plan.rooms
         """Those of `members` that stay out of the headline."""
         self._metrics, self._metric_of = plan.crowd.metrics, plan.crowd.metric_indices()
@@ -218,7 +220,8 @@ class Recorder:
         late = self.phase is not PhaseNumber.RAMP
         unknown = self.elsewhere.unknown_slots(room) if late else ()
         ledger = RecipientLedger(self.published_by[room], refused=self._refused(room), unknown=unknown)
-        self._ledgers.append((room, ledger))
+        if self.plan.share.count > 1:
+            self._ledgers.append((room, ledger))
         return ledger
 
     def leave(self, client: int, ledger: RecipientLedger, *, beyond: Sequence[int] | None = None) -> None:
@@ -419,7 +422,7 @@ class Recorder:
         if self.has_ended:
             return self.outstanding
         excused = sum(self._refused(room) * members for room, members in enumerate(self.members))
-        return max(0, sum(ledger.in_gaps for _room, ledger in self._ledgers) - excused)
+        return max(0, self.in_gaps - excused)
 
     @property
     def outstanding(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from prometheus_client.samples import Sample
@@ -94,10 +94,9 @@ class Rows:
                 count=count,
             )
 
-    def timeseries(self, clients: Sequence[VirtualClient], target_clients: int, at_ns: int) -> TimeseriesRow:
+    def timeseries(self, target_clients: int, at_ns: int) -> TimeseriesRow:
         """The counters as they are now."""
         recorder, counters = self.recorder, self.recorder.counters
-        received, sent = (sum(column) for column in zip(*(client.traffic for client in clients), strict=True))
         failures = counters.connect_failures
         return TimeseriesRow(
             t_s=self.timeline.t_s(at_ns),
@@ -119,8 +118,8 @@ class Rows:
             duplicated_total=counters.duplicated,
             reordered_total=counters.reordered,
             corrupted_total=counters.corrupted,
-            rx_bytes_total=received,
-            tx_bytes_total=sent,
+            rx_bytes_total=counters.traffic.received_bytes,
+            tx_bytes_total=counters.traffic.sent_bytes,
             evicted_total=counters.evicted,
             errors_total=self.errors.total,
             acked_total=counters.acked if recorder.acknowledged else None,

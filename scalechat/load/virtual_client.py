@@ -53,7 +53,6 @@ class VirtualClient:
         "_publish",
         "_room",
         "_settled",
-        "_traffic",
         "_waiting",
         "_world",
         "is_away",
@@ -72,8 +71,6 @@ class VirtualClient:
         self._publish = world.dialect.publish(world.names, number, self._room) if publishes else None
         self._inbox = Inbox(number, world, self)
         self._connection: Connection | None = None
-        self._traffic = (0, 0)
-        """Of connections that are over and told of."""
         self._settled = self._leaving = False
         self._away_s: float | None = None
         """How long it stays away, when the scenario and not the server says so."""
@@ -111,12 +108,6 @@ class VirtualClient:
         return self._inbox.longest_gap_ns
 
     @property
-    def traffic(self) -> tuple[int, int]:
-        """Bytes received and sent."""
-        received, sent = (0, 0) if self._connection is None else self._connection.traffic
-        return self._traffic[0] + received, self._traffic[1] + sent
-
-    @property
     def awaits(self) -> bool:
         """Whether something it is to get can still come."""
         ledger = self._inbox.ledger
@@ -140,7 +131,6 @@ class VirtualClient:
                 intended_ns = world.clock() + round(wait_s * 1e9)
                 await trio.sleep(wait_s)
                 world.on_replaced(self)
-                self._traffic = self.traffic
                 ordinal += 1
         finally:
             self._give_up()

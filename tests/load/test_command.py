@@ -117,7 +117,7 @@ def test_ctrl_c_writes_the_run(serve_process: ServeProcess, tmp_path: Path) -> N
 def test_a_server_killed_in_the_middle_is_reported(serve_process: ServeProcess, tmp_path: Path) -> None:
     """The run ends early and says why, is written, and is no pass; no traceback."""
     server = serve_process()
-    args = command(tmp_path, "--server-url", server.ws_url, *LONG)
+    args = command(tmp_path, "--server-url", server.ws_url, "--connect-timeout", "1", *LONG)
     with subprocess.Popen(
         args, env=clean_environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -125,7 +125,7 @@ def test_a_server_killed_in_the_middle_is_reported(serve_process: ServeProcess, 
         server.kill()
         stdout, stderr = process.communicate(timeout=END_S)
     assert process.returncode == 99, stdout + stderr
-    assert "✗ the run reached its end (the server closed or lost every connection)" in stdout
+    assert "✗ the run reached its end (the server closed or lost every connection and nobody came back)" in stdout
     assert "Traceback" not in stderr
     run = only_run(tmp_path)
     assert run.finished

@@ -271,7 +271,7 @@ async def test_over_a_socket_a_send_takes_no_turn_of_the_scheduler() -> None:
                     await trio.lowlevel.wait_readable(theirs)
                     got += theirs.recv(1_000_000)
             assert got == big
-            assert made.stream.sent_bytes == len(big) + 5
+            assert made.stream.traffic.sent_bytes == len(big) + 5
 
 
 class _SocketStream(trio.abc.Stream):
