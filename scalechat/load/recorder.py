@@ -84,13 +84,15 @@ class Recorder:
         self.elsewhere = Elsewhere(plan)
         self.in_gaps = 0
         """Numbers that were leapt over and have not come, of all ledgers together."""
-        self._ledgers: list[tuple[int, RecipientLedger]] = []
-        """(room, ledger) of everybody that has ever joined, where that is needed: where other processes publish."""
+        self._ledgers: dict[RecipientLedger, int] = {}
+        """Ledger → room of everybody that has joined, but for those that are gone for good where nobody needs them."""
         self._members_apart: list[int] = [0] * plan.rooms
         """Those of `members` that stay out of the headline."""
         self._metrics, self._metric_of = plan.crowd.metrics, plan.crowd.metric_indices()
         self._members_settled: list[int] = []
         """`members` when everything was known about what other processes published."""
+        self._published_at_leave: dict[int, tuple[int, ...]] = {}
+        """Room → `published_by` when last somebody left it."""
         self._rejected: list[int] = [0] * plan.rooms
         self.refusals: list[tuple[int, int]] = []
         """(publisher, number) of each message of ours that the server refused."""
@@ -220,8 +222,7 @@ class Recorder:
         late = self.phase is not PhaseNumber.RAMP
         unknown = self.elsewhere.unknown_slots(room) if late else ()
         ledger = RecipientLedger(self.published_by[room], refused=self._refused(room), unknown=unknown)
-        if self.plan.share.count > 1:
-            self._ledgers.append((room, ledger))
+        self._ledgers[ledger] = room
         return ledger
 
     def leave(self, client: int, ledger: RecipientLedger, *, beyond: Sequence[int] | None = None) -> None:
@@ -239,7 +240,13 @@ class Recorder:
             self.counters.expected -= ours + theirs
             excused = ours
         unknown = self.elsewhere.unknown_slots(room)
-        ledger.leave(self.published_by[room], refused=self._refused(room) + excused, unknown=unknown)
+        # Many leave at the same moment, and then share what was published by then.
+        published = tuple(self.published_by[room])
+        if self._published_at_leave.get(room) != published:
+            self._published_at_leave[room] = published
+        ledger.leave(self._published_at_leave[room], refused=self._refused(room) + excused, unknown=unknown)
+        if beyond is not None and self.plan.share.count == 1:
+            del self._ledgers[ledger]  # Its row is written next: who comes and goes must not be remembered for ever.
 
     def acknowledge(self, client: int, number: int, *, at_ns: int, room_seq: int | None) -> None:
         """The server has taken the client's message."""
@@ -253,11 +260,15 @@ class Recorder:
 
     def reject(self, client: int, number: int) -> None:
         """The server has answered the client's message with an error."""
+        excused = self.broadcasts.reject(client, number)
+        if excused is None:
+            self.counters.unknown_frames += 1
+            return
+        self.counters.expected -= excused
         self.counters.rejected += 1
         self._rejected[self.plan.room_of(client)] += 1
         if self.plan.share.count > 1:
             self.refusals.append((client, number))
-        self.counters.expected -= self.broadcasts.reject(client, number)
 
     def settle(self) -> None:
         """Nobody publishes any more, and what other processes have published is as well known as it will be.
@@ -273,7 +284,8 @@ class Recorder:
         self._members_settled = list(self.members)
         if split:
             self.counters.expected = sum(
-                ledger.expected(self.published_by[room], refused=self._refused(room)) for room, ledger in self._ledgers
+                ledger.expected(self.published_by[room], refused=self._refused(room))
+                for ledger, room in self._ledgers.items()
             )
 
     def unseen(self) -> list[tuple[int, int, int, int]]:
@@ -397,12 +409,16 @@ class Recorder:
 
         Every expected delivery that did not come enters `delivery` as the time it was waited for: from its intended
         time until now, and at least `never_ns`. A server that drops cannot look fast. Of the kinds that stand apart
-        only what came is in their histograms; what did not is in the ledger, as everybody's is.
+        only what came is in their histograms; what did not is in the ledger, as everybody's is. A message that was
+        never acknowledged is owed to nobody, and enters `ack_rtt` in the same way.
         """
         self.flush()
         self.has_ended = True
-        left = self._count(self.broadcasts.finish())
-        for message in left:
+        left = self.broadcasts.finish()
+        self._excuse([message for message in left if message.unacked])
+        for message in self._count(left):
+            if message.unacked:
+                self._window(message.phase, "ack_rtt").add_many(max(never_ns, now_ns - message.sent_ns), 1)
             if message.missing:
                 waited_ns = max(never_ns, now_ns - message.intended_ns)
                 self._window(message.phase, self._metrics[0]).add_many(waited_ns, message.missing_here)
@@ -471,6 +487,19 @@ class Recorder:
             buckets = self._window(phase, self._metrics[index]).add((arrived - intended)[chosen])
             self.by_client.add_buckets(clients[chosen], buckets)
         self.broadcasts.count_apart(rows)
+
+    def _excuse(self, unacked: Sequence[Broadcast]) -> None:
+        """Who got one of these messages was to get it, and nobody else."""
+        numbers: dict[tuple[int, int], list[int]] = {}
+        for message in unacked:
+            numbers.setdefault((message.room, self.plan.slot_of(message.publisher)), []).append(message.number)
+            self.counters.expected -= message.missing
+            message.expected = message.delivered
+        for (room, slot), found in numbers.items():
+            found.sort()
+            for ledger, where in self._ledgers.items():
+                if where == room:
+                    ledger.excuse(slot, found)
 
     def _refused(self, room: int) -> int:
         return self._rejected[room] + self.elsewhere.refused_in[room]

@@ -1,6 +1,6 @@
 """The nurseries of one node, and the order in which it goes away.
 
-    services     bus · sweeper · heartbeat · loop lag · figures         cancelled last
+    services     bus · pump · sweeper · heartbeat · loop lag · figures         cancelled last
     └ connections   one child per client, WebSocket or HTTP             deadline = now + drain_s
       └ accept        the listener                                      cancelled first
 
@@ -75,8 +75,8 @@ async def serve(config: ServeConfig, *, task_status: trio.TaskStatus[Bound] = tr
     ):
         async with trio.open_nursery() as services:
             await services.start(node.bus.run, node.hub.deliver)
-            for service in (node.sweeper, node.heartbeat, node.loop_lag, node.figures):
-                services.start_soon(service.run)
+            for service in node.services:
+                services.start_soon(service)
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as accept:
                     accept.start_soon(listener.run, connections)

@@ -15,6 +15,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 import structlog
 import trio
@@ -24,6 +25,7 @@ from scalechat.server.connection import Arrival, WebSocketService
 from scalechat.server.fence import run_fenced
 from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Spawn
+from scalechat.server.pump import Pump
 from scalechat.server.stream import TcpStream
 
 MAX_HEAD_BYTES = 16 * 1024
@@ -84,6 +86,7 @@ class Listener:
         *,
         websockets: WebSocketService,
         serve_http: ServeHttp,
+        pump: Pump | None,
         admission: Admission,
         counters: Counters,
         head_timeout_s: float,
@@ -91,6 +94,7 @@ class Listener:
         self._sockets = sockets
         self._websockets = websockets
         self._serve_http = serve_http
+        self._pump = pump
         self._admission = admission
         self._counters = counters
         self._head_timeout_s = head_timeout_s
@@ -179,7 +183,10 @@ class Listener:
         head, separator, early = data.partition(b"\r\n\r\n")
         if separator and asks_for_websocket(head):
             self._counters.accepts["websocket"] += 1
-            await self._websockets.serve(Arrival(stream, stream.send_now, head + separator, early, address, spawn))
+            read_by = None if self._pump is None else partial(self._pump.read, stream.socket)
+            await self._websockets.serve(
+                Arrival(stream, stream.send_now, head + separator, early, address, spawn, read_by)
+            )
             return
         self._counters.accepts["http"] += 1
         reason = self._admission.over_limit(address)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 import structlog
@@ -30,6 +31,7 @@ from scalechat.server.hub import Hub
 from scalechat.server.listener import MAX_HEAD_BYTES, Listener
 from scalechat.server.metrics import Counters, Gauges, Metrics
 from scalechat.server.outbox import Backlog, QueueLimits
+from scalechat.server.pump import open_pump
 from scalechat.server.resync import Resync
 from scalechat.server.slow_consumer import RoomPolicies
 from scalechat.server.vitals import LoopLag
@@ -62,9 +64,11 @@ class Node:
         self.sweeper = Sweeper(
             STRATEGIES[config.fanout](),
             counters=counters,
+            backlog=self._backlog,
             evict=evictor.queue_full,
             pause=Resync(counters=counters, evict=evictor.left_behind).pause,
             observe=self._observe_sweep,
+            more_to_read=lambda: self._pump is not None and self._pump.in_round,
         )
         self.hub = Hub(
             self.bus,
@@ -131,6 +135,7 @@ class Node:
             ),
             handshake_timeout_s=config.handshake_timeout_s,
         )
+        self._pump = open_pump()
         self._listener: Listener | None = None
 
     def listen_on(self, sockets: list[socket.socket]) -> Listener:
@@ -139,11 +144,18 @@ class Node:
             sockets,
             websockets=self._websockets,
             serve_http=self._http.serve,
+            pump=self._pump,
             admission=self.admission,
             counters=self.counters,
             head_timeout_s=self._config.handshake_timeout_s,
         )
         return self._listener
+
+    @property
+    def services(self) -> Sequence[Callable[[], Awaitable[None]]]:
+        """What runs beside bus and listener, each until it is cancelled."""
+        runs = [self.sweeper.run, self.heartbeat.run, self.loop_lag.run, self.figures.run]
+        return runs if self._pump is None else [self._pump.run, *runs]
 
     async def drain(self) -> None:
         """Acknowledge nothing more, offer everything acknowledged, then tell every client when to come back."""

@@ -76,7 +76,7 @@ async def test_what_a_server_cannot_recover_is_missing(autojump_clock: MockClock
     outcome = await virtual_run(
         server.serve, tmp_path, meanwhile=meanwhile, clients=5, publishers=2, msg_frequency_ms=100.0
     )
-    assert outcome.manifest.ledger.missing == 5 * server.truth.published - server.truth.due > 0
+    assert outcome.manifest.ledger.missing == 5 * server.truth.published - server.truth.expected > 0
     agree(outcome)
     assert ("not_recovered", 1) in {(row.kind, row.count) for row in read_run(outcome.run_dir).rows(ErrorRow)}
 
@@ -95,7 +95,7 @@ async def test_a_plain_client_that_was_cut_off_is_a_new_member_when_it_is_back(
     )
     ledger = outcome.manifest.ledger
     assert ledger.missing == 0
-    assert ledger.expected == server.truth.due < 5 * ledger.published
+    assert ledger.expected == server.truth.expected < 5 * ledger.published
     agree(outcome)
 
 
