@@ -327,6 +327,13 @@ class LoadConfig:
         tuple[Event, ...], _LOAD, table(tuple[Event, ...]), about("What happens once, at a time of the measured phase.")
     ] = ()
 
+    processes: Annotated[
+        WholeNumber,
+        _LOAD,
+        between(1, 256),
+        about("Load processes on this machine that share the clients; each uses one core."),
+    ] = 1
+
     ramp_per_s: Annotated[
         float,
         _PHASES,
@@ -392,6 +399,10 @@ class LoadConfig:
             raise UsageError(
                 f"{self.publishers} publishers are more than {self.clients} clients: "
                 "lower --publishers or raise --clients"
+            )
+        if self.processes > self.clients:
+            raise UsageError(
+                f"{self.processes} processes are more than {self.clients} clients: lower --processes or raise --clients"
             )
         if self.rooms > self.clients:
             raise UsageError(

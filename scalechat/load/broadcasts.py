@@ -246,6 +246,12 @@ class Broadcasts:
             np.add.at(_view(self._delivered), at, 1)
             np.add.at(_view(self._delivered_apart), at, 1)
 
+    def unacknowledged(self) -> list[tuple[int, int]]:
+        """(publisher, number) of each message of ours that waits for its acknowledgement."""
+        waiting = [at for at, acked in enumerate(self._acked) if not acked]
+        late = [(message.publisher, message.number) for message in self._stragglers.values() if message.unacked]
+        return late + [(self._publisher[at], self._number[at]) for at in waiting]
+
     def duplicate(self, publisher: int, number: int) -> None:
         """Somebody got the message again. Duplicates of messages long complete are counted in the ledger alone."""
         row = self._rows.get((publisher, number))

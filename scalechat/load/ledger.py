@@ -108,10 +108,13 @@ class RecipientLedger:
         Of slots whose counts are `unknown` here, what has come was the last that was expected. `published` is kept.
         """
         if self._ends is None:
-            self._left_at = published
             slots = {*unknown, *self._unknown}
-            reached = sum(max(0, self._highest[slot]) - published[slot] for slot in slots)
-            self._ends = sum(published) + reached - refused
+            if slots:
+                published = list(published)
+                for slot in slots:
+                    published[slot] = max(0, self._highest[slot])
+            self._left_at = published
+            self._ends = sum(published) - refused
 
     def reached(self) -> list[int]:
         """For each slot the highest number that came, or that was there before this member."""

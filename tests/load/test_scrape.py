@@ -98,6 +98,7 @@ def test_the_page_is_beside_the_websocket() -> None:
 def measured() -> LoadCollector:
     recorder = Recorder(Plan.of(LoadConfig(), 1), acknowledged=False)
     recorder.join(0)
+    recorder.counters.open = 1
     recorder.published(0, size_bytes=56, intended_ns=1_000, sent_ns=2_000_000)
     recorder.end_window()
     errors = ErrorLog()
