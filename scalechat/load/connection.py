@@ -6,13 +6,13 @@ What they mean for the client (a member that left, or one that comes back) is th
 
 from __future__ import annotations
 
-import random
-from typing import Final, Literal, Protocol, cast
+from typing import Final, Literal, Protocol
 
 import trio
 import trio_websocket
 
-from scalechat.client.transport import MAX_PAYLOAD_BYTES, LaneStream
+from scalechat.client.late import LateWebSocket, open_websocket
+from scalechat.client.transport import LaneStream, random_mask
 from scalechat.load.connector import Failure, NotOffered, failure_of
 from scalechat.load.decoding import Batch
 from scalechat.load.inbox import Inbox
@@ -77,7 +77,7 @@ class Connection:
         self._world = world
         self._reader = world.dialect.reader(world.decode, world.reader)
         self._stream: LaneStream[Batch] | None = None
-        self._ws: trio_websocket.WebSocketConnection | None = None
+        self._ws: LateWebSocket | None = None
         self._patience: trio.CancelScope | None = None
         self._goodbye: trio.Event | None = None
         self.number = number
@@ -157,9 +157,8 @@ class Connection:
 
     def send(self, payload: bytes) -> bool:
         """Send a frame; False when the connection cannot take it."""
-        # Any mask would do for a server; a zero one would make unmasking look cheaper than it is.
-        mask = random.getrandbits(32).to_bytes(4, "little")
-        frame = masked_frame(payload, mask, binary=self._world.dialect.binary)
+        # A mask of zeros would make unmasking look cheaper than it is.
+        frame = masked_frame(payload, random_mask(), binary=self._world.dialect.binary)
         return self._stream is not None and self._stream.send_nowait(frame)
 
     # --- what happens to it ------------------------------------------------------------------------------------------
@@ -184,19 +183,19 @@ class Connection:
             sock=link.sock,
             fed=fed,
             binary=world.dialect.binary,
+            answers_pings=True,
             traffic=world.recorder.counters.traffic,
         )
         if fed and link.sock is not None:
             stream.on_close(world.poller.add(link.sock, stream))
         room = world.names.room(plan.room_of(self.number))
-        ws = self._ws = await trio_websocket.wrap_client_stream(
+        ws = self._ws = await open_websocket(
             nursery,
-            cast(trio.SocketStream, stream),  # annotated too narrowly: any stream will do
+            stream,
             world.connector.host_header,
             resource,
             subprotocols=world.dialect.subprotocols,
             extra_headers=world.dialect.extra_headers(world.names, self.number, room),
-            max_message_size=MAX_PAYLOAD_BYTES,
         )
         self.handshake_ns = world.clock() - connected_ns
         if world.dialect.subprotocols and ws.subprotocol not in world.dialect.subprotocols:
