@@ -70,7 +70,11 @@ def _ledger(ledger: Ledger) -> Text:
         (ledger.corrupted, "corrupted"),
         (ledger.phantom, "phantom"),
     )
-    sometimes = ((ledger.unacked, "unacknowledged"), (ledger.rejected, "rejected"))
+    sometimes = (
+        (ledger.unacked, "unacknowledged"),
+        (ledger.rejected, "rejected"),
+        (ledger.unknown_frames, "unknown frames"),
+    )
     for count, what in (*always, *((count, what) for count, what in sometimes if count)):
         text.append(", ")
         text.append(f"{count:,} {what}", style="red" if count else "")
