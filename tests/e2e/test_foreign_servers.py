@@ -49,9 +49,10 @@ def nats_port(require_binary: Callable[[str, str], str], tmp_path: Path) -> Iter
 
 def test_nats_delivers_everything_once_and_in_order(nats_port: int, tmp_path: Path) -> None:
     """Its text protocol in binary frames, described by a table: every message to every member, nothing unknown."""
+    args = [f"--scenario={TARGETS / 'nats.toml'}", f"--server-url=ws://127.0.0.1:{nats_port}", *SHAPE]
+    args.append(f"--out={tmp_path / 'runs'}")
     done = subprocess.run(
-        [sys.executable, "-m", "scalechat", "load", "--scenario", str(TARGETS / "nats.toml"), *SHAPE]
-        + ["--server-url", f"ws://127.0.0.1:{nats_port}", "--out", str(tmp_path / "runs")],
+        [sys.executable, "-m", "scalechat", "load", *args],
         env=clean_environ(),
         capture_output=True,
         text=True,
