@@ -194,6 +194,12 @@ class Broadcasts:
         self._acked[at] = _REJECTED
         return expected
 
+    def unacknowledged(self) -> list[tuple[int, int]]:
+        """(publisher, number) of each message of ours that waits for its acknowledgement."""
+        waiting = [at for at, acked in enumerate(self._acked) if not acked]
+        late = [(message.publisher, message.number) for message in self._stragglers.values() if message.unacked]
+        return late + [(self._publisher[at], self._number[at]) for at in waiting]
+
     def duplicate(self, publisher: int, number: int) -> None:
         """Somebody got the message again. Duplicates of messages long complete are counted in the ledger alone."""
         row = self._rows.get((publisher, number))

@@ -108,10 +108,13 @@ class RecipientLedger:
         Of slots whose counts are `unknown` here, what has come was the last that was expected. `published` is kept.
         """
         if self._ends is None:
-            self._left_at = published
             slots = {*unknown, *self._unknown}
-            reached = sum(max(0, self._highest[slot]) - published[slot] for slot in slots)
-            self._ends = sum(published) + reached - refused
+            if slots:
+                published = list(published)
+                for slot in slots:
+                    published[slot] = max(0, self._highest[slot])
+            self._left_at = published
+            self._ends = sum(published) - refused
 
     def expected(self, published: Sequence[int], *, refused: int = 0) -> int:
         """How many messages this member must have got, by the counts of its room as they are now."""
