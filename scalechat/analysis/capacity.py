@@ -137,12 +137,13 @@ def resources(search: SearchFrames) -> Html:
         ("generator_cpu_cores", "load client's CPU (% of a core)", 100.0),
     )
     with canvas(4.4, 2, 2) as (figure, cells):
-        for axes, (column, title, factor) in zip(cells, shown, strict=True):
+        for place, (axes, (column, title, factor)) in enumerate(zip(cells, shown, strict=True)):
             _points(axes, search, column, factor)
             count_axis(axes)
             if rows[column].isna().all():
                 empty(axes, "not shown by the target")
             _load_axis(axes, search)
+            axes.set_xlabel(search.quantity if place >= 2 else "")
             panel_title(axes, title)
         return picture(figure, _resources_title(search))
 

@@ -26,14 +26,15 @@ _WORDS = {"better": "pass", "same": "pass", "worse": "fail", "cannot tell": "inv
 
 def verdict(comparison: Comparison) -> Html:
     """The answer, and what it rests on."""
-    lines = [
+    rests_on = (
         f"{comparison.base_runs} against {comparison.new_runs} runs; {comparison.confidence:.0%} confidence for all "
         f"intervals together; changes below {comparison.margin:.0%} do not count"
-    ]
+    )
+    lines = [rests_on]
     if comparison.within_runs_only:
         lines.append("One run on a side: what differs from run to run is not in the intervals.")
     listed = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    text = html.escape(_finding(comparison))
+    text = html.escape(_count(comparison))
     return Html(
         f'<div class="verdict {_WORDS[comparison.answer]}"><span class="badge">{comparison.answer}</span>'
         f"<span>{text}</span><ul>{listed}</ul></div>"
@@ -74,7 +75,7 @@ def effects(comparison: Comparison) -> Html:
             effect.figure,
             value_text(effect.base, effect.unit),
             value_text(effect.new, effect.unit),
-            change_text(effect),
+            change_text(effect).replace(" ", "\N{NO-BREAK SPACE}"),
             effect.answer,
             effect.why or "",
         )
@@ -112,9 +113,8 @@ def curves(base: Sequence[RunFrames], new: Sequence[RunFrames]) -> Html:
         panel_title(axes, "delivery latency, a line for each run")
         legend(axes)
         old, now = (_median_p99(runs) for runs in (base, new))
-        return picture(
-            figure, f"99 % came within {duration_text(old)} on the old system, {duration_text(now)} on the new"
-        )
+        title = f"99 % came within {duration_text(old)} on the old system, {duration_text(now)} on the new"
+        return picture(figure, title)
 
 
 def over_time(base: Sequence[RunFrames], new: Sequence[RunFrames]) -> Html:
@@ -134,6 +134,13 @@ def over_time(base: Sequence[RunFrames], new: Sequence[RunFrames]) -> Html:
         panel_title(axes, "p99 of the deliveries of each second")
         legend(axes)
         return picture(figure, "The same, second by second: a difference that lasts, or one bad moment")
+
+
+def _count(comparison: Comparison) -> str:
+    """How many figures have which answer."""
+    answers = [effect.answer for effect in comparison.effects]
+    parts = (f"{answers.count(kind)} {kind}" for kind in dict.fromkeys(answers))
+    return f"Of {len(answers)} figures: {', '.join(parts)}."
 
 
 def _finding(comparison: Comparison) -> str:
