@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 import trio
@@ -172,3 +172,11 @@ class Bus(Protocol):
     @property
     def spans_nodes(self) -> bool:
         """Whether other nodes may take part: then what this node does not have may still exist."""
+
+
+@runtime_checkable
+class ImmediateBus(Protocol):
+    """A bus whose publish needs no I/O may be one of these as well: no task has to wait for it then."""
+
+    def publish_nowait(self, room: str, client_id: str, text: str, id: str | None = None) -> Receipt:
+        """See `Bus.publish`."""

@@ -80,6 +80,10 @@ class MemoryBus:
             self._deliver = None
 
     async def publish(self, room: str, client_id: str, text: str, id: str | None = None) -> Receipt:
+        return self.publish_nowait(room, client_id, text, id)
+
+    def publish_nowait(self, room: str, client_id: str, text: str, id: str | None = None) -> Receipt:
+        """See `scalechat.bus.base.ImmediateBus`."""
         log = self._touch(room)
         if id is not None and (seq := log.receipts.get((client_id, id))) is not None:
             return Receipt(seq, duplicate=True)

@@ -17,14 +17,14 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_st
 
 from scalechat.bus.base import Bus
 from scalechat.server.admission import RETRY_AFTER_MS, AcceptAndClose, Admission, Admit, Handshake, Refuse
-from scalechat.server.conversation import Conversation, ConversationLimits
+from scalechat.server.conversation import Conversation, ConversationLimits, Finish
 from scalechat.server.eviction import Evictor
 from scalechat.server.heartbeat import Heartbeat
 from scalechat.server.hub import Hub
 from scalechat.server.member import Member
 from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Backlog, Outbox, QueueLimits, SendNow, Spawn
-from scalechat.server.transport import Transport
+from scalechat.server.transport import ReadBy, Transport
 from scalechat.wire import closing
 from scalechat.wire.closing import Closing, label_of, reason_text
 from scalechat.wire.codec import encode
@@ -58,6 +58,8 @@ class Arrival:
     address: str
     spawn: Spawn
     """Runs the client's writer, when it needs one."""
+    read_by: ReadBy | None = None
+    """Has the pump read the socket under `stream`; None where the connection reads `stream` itself."""
 
 
 class WebSocketService:
@@ -125,6 +127,7 @@ class _Connection:
             counters=service.counters,
             max_message_bytes=service.limits.message_size_bytes,
             on_texts=self._on_texts,
+            read_by=arrival.read_by,
         )
 
     async def run(self) -> None:
@@ -205,12 +208,13 @@ class _Connection:
                 if unusual := await self._transport.receive_unusual():
                     await self._talk_through_library(unusual, member)
         finally:
+            self._transport.stop_reading()
             service.heartbeat.remove(member)
             service.hub.remove(member)
 
-    async def _on_texts(self, payloads: list[bytes]) -> None:
+    def _on_texts(self, payloads: list[bytes], now_s: float) -> Finish | None:
         assert self._conversation is not None
-        await self._conversation.take(payloads)
+        return self._conversation.take(payloads, now_s)
 
     async def _talk_through_library(self, unusual: bytes, member: Member) -> None:
         """From here on trio-websocket reads. Whatever it raises at hostile input leaves through its nursery."""
@@ -241,8 +245,8 @@ class _Connection:
                 member.end(closing.BINARY)
             elif len(payload := message.encode()) > self._service.limits.message_size_bytes:
                 member.end(closing.TOO_LARGE)  # The library counts characters.
-            else:
-                await self._conversation.take([payload])
+            elif (finish := self._conversation.take([payload], trio.current_time())) is not None:
+                await finish()
 
     # --- ending -----------------------------------------------------------------------------------------------------
 

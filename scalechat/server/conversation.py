@@ -1,13 +1,16 @@
 """What one client asks, done: the effects that `wire.session` decides, carried out against hub and bus.
 
 Messages of one client are handled one after the other, in the order of its frames, so its publications keep their
-order.
+order. What needs no waiting is done at once, by a plain function: with a bus in this process that is every message but
+joins and questions.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import trio
@@ -50,6 +53,22 @@ from scalechat.wire.session import (
     Session,
 )
 
+Finish = Callable[[], Awaitable[None]]
+"""Handle what could not be handled without waiting."""
+_Left = tuple[Effect, list[bytes]]
+"""What has been decided and has to be waited for, and what was said behind it."""
+_KINDS: dict[type[Effect], str] = {
+    PublishIn: "message",
+    DeliverDirect: "direct",
+    JoinRoom: "join",
+    LeaveRoom: "leave",
+    AnswerHistory: "history",
+    AnswerPresence: "presence",
+    SayError: "bad",
+    End: "bad",
+}
+"""Label values of the metric that counts what clients say."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConversationLimits:
@@ -61,7 +80,7 @@ class ConversationLimits:
 
 
 class Conversation:
-    """`take` and `greet` may be cancelled at any await; the connection is then over."""
+    """What `take` returns and `greet` may be cancelled at any await; the connection is then over."""
 
     __slots__ = ("_bucket", "_bus", "_counters", "_evictor", "_hub", "_limits", "_member", "_session")
 
@@ -102,16 +121,36 @@ class Conversation:
         if admit.room:
             await self._join(JoinRoom(admit.room, admit.since, admit.history, admit.watch, None))
 
-    async def take(self, payloads: list[bytes]) -> None:
-        """Handle text messages (valid UTF-8, within the size limit) in order."""
-        for payload in payloads:
+    def take(self, payloads: list[bytes], now_s: float) -> Finish | None:
+        """Handle text messages (valid UTF-8, within the size limit) in order; `now_s` as of `trio.current_time`.
+
+        Returns None when they are all handled. Otherwise the first that has to be waited for and all behind it are
+        handled by what is returned, which must have ended before any more are taken.
+        """
+        left = self._take(payloads, now_s)
+        return None if left is None else partial(self._finish, left)
+
+    def _take(self, payloads: list[bytes], now_s: float) -> _Left | None:
+        for at, payload in enumerate(payloads):
             if self._member.outbox.closed:
-                return  # Ended: what still arrives is not acknowledged.
-            now_s = trio.current_time()
+                return None  # Ended: what still arrives is not acknowledged.
             if self._bucket is None or self._bucket.take(now_s):
-                await self._do(self._session.receive(payload, now_s))
+                effect = self._session.receive(payload, now_s)
+                self._counters.messages_in[_KINDS[type(effect)]] += 1
+                if not self._do_now(effect):
+                    return effect, payloads[at + 1 :]
             else:
                 self._refuse_speed(payload)
+        return None
+
+    async def _finish(self, left: _Left | None) -> None:
+        while left is not None:
+            effect, payloads = left
+            try:
+                await self._do(effect)
+            except BusError as busy:
+                self._say_busy(effect, busy)
+            left = self._take(payloads, trio.current_time())
 
     def _refuse_speed(self, payload: bytes) -> None:
         self._counters.messages_in["bad"] += 1
@@ -121,39 +160,47 @@ class Conversation:
             detail = f"more than {self._limits.message_rate_per_s:g} messages a second"
             self._say(ErrorAnswer(code="rate_limited", detail=detail, id=read_id(payload)))
 
+    def _do_now(self, effect: Effect) -> bool:
+        """Whether that was possible without waiting; nothing has happened otherwise."""
+        if isinstance(effect, PublishIn):
+            return not effect.named and self._publish_now(effect)
+        match effect:
+            case LeaveRoom():
+                self._hub.leave(self._member, effect.room)
+                self._say(Left(room=effect.room, id=effect.id))
+            case SayError():
+                self._say(effect.answer)
+            case End():
+                self._member.end(effect.closing, effect.detail)
+            case _:
+                return False
+        return True
+
     async def _do(self, effect: Effect) -> None:
+        """What `_do_now` left. Raises `BusError`."""
+        match effect:
+            case PublishIn():
+                await self._publish(effect)
+            case DeliverDirect():
+                await self._deliver_direct(effect)
+            case JoinRoom():
+                await self._join(effect)
+            case AnswerHistory():
+                await self._answer_history(effect)
+            case AnswerPresence():
+                await self._answer_presence(effect)
+
+    def _publish_now(self, effect: PublishIn) -> bool:
         try:
-            match effect:
-                case PublishIn():
-                    self._counters.messages_in["message"] += 1
-                    await self._publish(effect)
-                case DeliverDirect():
-                    self._counters.messages_in["direct"] += 1
-                    await self._deliver_direct(effect)
-                case JoinRoom():
-                    self._counters.messages_in["join"] += 1
-                    await self._join(effect)
-                case LeaveRoom():
-                    self._counters.messages_in["leave"] += 1
-                    self._hub.leave(self._member, effect.room)
-                    self._say(Left(room=effect.room, id=effect.id))
-                case AnswerHistory():
-                    self._counters.messages_in["history"] += 1
-                    await self._answer_history(effect)
-                case AnswerPresence():
-                    self._counters.messages_in["presence"] += 1
-                    await self._answer_presence(effect)
-                case SayError():
-                    self._counters.messages_in["bad"] += 1
-                    self._say(effect.answer)
-                case End():
-                    self._counters.messages_in["bad"] += 1
-                    self._member.end(effect.closing, effect.detail)
+            receipt = self._hub.publish_nowait(effect.room, effect.client_id, effect.text, effect.id)
         except BusError as busy:
-            if self._session.dialect is Dialect.V1:
-                self._say(ErrorAnswer(code="busy", detail=str(busy), id=getattr(effect, "id", None)))
-            elif not self._hub.draining:  # Then its Close frame is on the way already.
-                self._member.end(closing.INTERNAL, str(busy))
+            self._say_busy(effect, busy)
+            return True
+        if receipt is None:
+            return False
+        if effect.id is not None:
+            self._say(Ack(room=effect.room, seq=receipt.seq, id=effect.id))
+        return True
 
     async def _publish(self, effect: PublishIn) -> None:
         if effect.named:
@@ -161,6 +208,12 @@ class Conversation:
         receipt = await self._hub.publish(effect.room, effect.client_id, effect.text, effect.id)
         if effect.id is not None:
             self._say(Ack(room=effect.room, seq=receipt.seq, id=effect.id))
+
+    def _say_busy(self, effect: Effect, busy: BusError) -> None:
+        if self._session.dialect is Dialect.V1:
+            self._say(ErrorAnswer(code="busy", detail=str(busy), id=getattr(effect, "id", None)))
+        elif not self._hub.draining:  # Then its Close frame is on the way already.
+            self._member.end(closing.INTERNAL, str(busy))
 
     async def _deliver_direct(self, effect: DeliverDirect) -> None:
         message = DirectMessage(

@@ -10,7 +10,18 @@ from collections.abc import Callable
 
 import trio
 
-from scalechat.bus.base import Bus, BusError, DirectDelivery, Event, Kick, LogReset, Page, PresenceChange, Receipt
+from scalechat.bus.base import (
+    Bus,
+    BusError,
+    DirectDelivery,
+    Event,
+    ImmediateBus,
+    Kick,
+    LogReset,
+    Page,
+    PresenceChange,
+    Receipt,
+)
 from scalechat.server.member import Member
 from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Outcome
@@ -49,6 +60,7 @@ class Hub:
         kick: Callable[[Member], None],
     ) -> None:
         self._bus = bus
+        self._immediate = bus if isinstance(bus, ImmediateBus) else None
         self._history_messages = history_messages
         self._history_bytes = history_bytes
         self._counters = counters
@@ -63,6 +75,8 @@ class Hub:
         self.members: dict[str, Member] = {}
         """By session id."""
         self.draining = False
+        self._publishing = 0
+        self._published: trio.Event | None = None
 
     # --- connections ------------------------------------------------------------------------------------------------
 
@@ -160,11 +174,35 @@ class Hub:
 
     async def publish(self, room: str, client_id: str, text: str, id: str | None = None) -> Receipt:
         """Give a message its place. Raises `BusError`, always so once this node is draining."""
+        self._check_not_draining()
+        self._publishing += 1
+        try:
+            return self._counted(await self._bus.publish(room, client_id, text, id))
+        finally:
+            self._publishing -= 1
+            if self._published is not None and not self._publishing:
+                self._published.set()
+
+    def publish_nowait(self, room: str, client_id: str, text: str, id: str | None = None) -> Receipt | None:
+        """See `publish`; None, with nothing done, where the bus has to wait for somebody."""
+        if self._immediate is None:
+            return None
+        self._check_not_draining()
+        return self._counted(self._immediate.publish_nowait(room, client_id, text, id))
+
+    def _check_not_draining(self) -> None:
         if self.draining:
             raise BusError("the server is draining")
-        receipt = await self._bus.publish(room, client_id, text, id)
+
+    def _counted(self, receipt: Receipt) -> Receipt:
         self._counters.publications += not receipt.duplicate
         return receipt
+
+    async def wait_published(self) -> None:
+        """While draining: wait until no publication is under way any more."""
+        if self._publishing:
+            self._published = trio.Event()
+            await self._published.wait()
 
     # --- what the bus delivers --------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 import structlog
 import trio
@@ -24,6 +25,7 @@ from scalechat.server.connection import Arrival, WebSocketService
 from scalechat.server.fence import run_fenced
 from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Spawn
+from scalechat.server.pump import Pump
 from scalechat.server.stream import TcpStream
 
 MAX_HEAD_BYTES = 16 * 1024
@@ -44,11 +46,14 @@ ServeHttp = Callable[[TcpStream, bytes], Awaitable[None]]
 log = structlog.get_logger("scalechat.server")
 
 
-def bind(host: str, port: int, *, backlog: int = 4096, send_buffer_bytes: int = 0) -> list[socket.socket]:
+def bind(
+    host: str, port: int, *, backlog: int = 4096, send_buffer_bytes: int = 0, shared: bool = False
+) -> list[socket.socket]:
     """Listening sockets for every address of `host`. Raises OSError.
 
     The kernel completes up to `backlog` connections while we are busy, silently capped at net.core.somaxconn, and holds
-    up to `send_buffer_bytes` for each client; 0 leaves that to the kernel, which grows it to megabytes.
+    up to `send_buffer_bytes` for each client; 0 leaves that to the kernel, which grows it to megabytes. `shared`: it
+    spreads connections over all shared sockets of the port, whatever processes have them.
     """
     sockets: list[socket.socket] = []
     try:
@@ -58,6 +63,8 @@ def bind(host: str, port: int, *, backlog: int = 4096, send_buffer_bytes: int = 
             sock = socket.socket(family, kind, protocol)
             sockets.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if send_buffer_bytes:  # Accepted sockets have it from their listener.
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
             if family == socket.AF_INET6:
@@ -84,6 +91,7 @@ class Listener:
         *,
         websockets: WebSocketService,
         serve_http: ServeHttp,
+        pump: Pump | None,
         admission: Admission,
         counters: Counters,
         head_timeout_s: float,
@@ -91,6 +99,7 @@ class Listener:
         self._sockets = sockets
         self._websockets = websockets
         self._serve_http = serve_http
+        self._pump = pump
         self._admission = admission
         self._counters = counters
         self._head_timeout_s = head_timeout_s
@@ -179,7 +188,10 @@ class Listener:
         head, separator, early = data.partition(b"\r\n\r\n")
         if separator and asks_for_websocket(head):
             self._counters.accepts["websocket"] += 1
-            await self._websockets.serve(Arrival(stream, stream.send_now, head + separator, early, address, spawn))
+            read_by = None if self._pump is None else partial(self._pump.read, stream.socket)
+            await self._websockets.serve(
+                Arrival(stream, stream.send_now, head + separator, early, address, spawn, read_by)
+            )
             return
         self._counters.accepts["http"] += 1
         reason = self._admission.over_limit(address)

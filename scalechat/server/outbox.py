@@ -26,7 +26,8 @@ Data = bytes  # In the body of `Outbox` the name of the type is taken.
 Spawn = Callable[[Callable[[], Awaitable[None]]], None]
 """Run a task in a nursery that outlives the connection; what it raises must not end others."""
 SendNow = Callable[[bytes], int]
-"""Write without blocking and return how many bytes were taken; 0 when none. Raises OSError on a broken connection."""
+"""Write without blocking and return how many bytes were taken. When none, it may as well raise BlockingIOError, as a
+socket's own ``send`` does; other OSErrors mean a broken connection."""
 Refill = Callable[[], bool]
 """Queue a piece of what a client has still to be sent, now that nothing waits; False when there is no more to come."""
 
@@ -83,6 +84,7 @@ class Outbox:
         "_writer",
         "_written",
         "closed",
+        "direct",
         "limits",
     )
 
@@ -106,6 +108,9 @@ class Outbox:
         self._written: trio.Event | None = None  # Made by those who wait for the writer to end.
         self._refills: dict[str, Refill] | None = None  # By room.
         self.closed = False
+        self.direct = send_now
+        """How to write past the queue: only while nothing waits and nothing has ended, None otherwise. Whoever calls it
+        gives what the socket has not taken to `queue_rest`, and adds to `Backlog.sent_bytes` what it has."""
 
     def offer(self, data: Data, frames: int = 1, spare: Spare | None = None, *, direct: bool = True) -> Outcome:
         """Send or queue `data`, which holds `frames` whole frames. `direct` False always queues.
@@ -114,16 +119,15 @@ class Outbox:
         """
         if self.closed:
             return Outcome.CLOSED
-        taken = 0
-        if self._waiting is None and direct and self._send_now is not None:
-            try:
-                taken = self._send_now(data)
-            except OSError:
-                self.close()
-                return Outcome.CLOSED
-            self._backlog.sent_bytes += taken
-            if taken == len(data):
-                return Outcome.SENT
+        if not direct or self.direct is None:
+            return self.queue_rest(data, 0, frames, spare)
+        taken = self._write_now(self.direct, data)
+        if taken is None:
+            return Outcome.CLOSED
+        return Outcome.SENT if taken == len(data) else self.queue_rest(data, taken, frames, spare)
+
+    def queue_rest(self, data: Data, taken: int, frames: int = 1, spare: Spare | None = None) -> Outcome:
+        """Queue `data` but for the bytes that a direct write took; see `offer`."""
         waiting = self._waiting or Waiting(self.limits, self._backlog)
         if spare is not None:
             fitted = _admit(waiting, spare, len(spare.frames) - frames, taken)
@@ -180,20 +184,16 @@ class Outbox:
     def finish(self, last: Data) -> None:
         """Send or queue `last`, whatever the limits say, and take nothing any more: a Close frame ends a connection."""
         if not self.closed:
-            taken = 0
-            if self._waiting is None and self._send_now is not None:
-                try:
-                    taken = self._send_now(last)
-                except OSError:
-                    self.close()
-                    return
-                self._backlog.sent_bytes += taken
+            taken = 0 if self.direct is None else self._write_now(self.direct, last)
+            if taken is None:
+                return
             if taken < len(last):
                 waiting = self._waiting or Waiting(self.limits, self._backlog)
                 waiting.append(last[taken:], 1, begun=taken > 0)
                 if self._waiting is None:
                     self._start_writer(waiting)
             self.closed = True
+            self.direct = None
 
     def abandon(self) -> None:
         """Drop every frame that has not begun to be written; the one under way stays whole."""
@@ -203,12 +203,26 @@ class Outbox:
     def close(self) -> None:
         """Take nothing any more, forget what waits and stop the writer. The stream itself is closed by its owner."""
         self.closed = True
+        self.direct = None
         self.abandon()
         if self._writer is not None:
             self._writer.cancel()
 
+    def _write_now(self, direct: SendNow, data: Data) -> int | None:
+        """How many bytes the socket took; None when it is broken, and the outbox closed therefore."""
+        try:
+            taken = direct(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.close()
+            return None
+        self._backlog.sent_bytes += taken
+        return taken
+
     def _start_writer(self, waiting: Waiting) -> None:
         self._waiting = waiting
+        self.direct = None
         self._backlog.outboxes.add(self)
         self._writer = trio.CancelScope()
         self._spawn(self._write)
@@ -232,6 +246,7 @@ class Outbox:
                 waiting.sent(taken)
                 self.close()
             self._waiting = self._writer = None
+            self.direct = None if self.closed else self._send_now
             self._backlog.outboxes.discard(self)
             if self._written is not None:
                 self._written.set()

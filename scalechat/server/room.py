@@ -61,7 +61,7 @@ class Room:
     pending: list[Prepared] = field(default_factory=list)
     pending_since_s: float = 0.0
     members: dict[Member, int] = field(default_factory=dict)
-    """Each member with the position after which messages are its own: what came before is in its replay."""
+    """Each member with the position it has got to: at first the end of its replay, then of what it was last given."""
     paused: dict[Member, int] = field(default_factory=dict)
     """Members that are sent nothing until they have read what waits, with the position they have got to."""
     watchers: set[Member] = field(default_factory=set)

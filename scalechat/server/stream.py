@@ -8,6 +8,7 @@ Here a receive waits first. Two tasks that read at once are still found out, by 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 
 import trio
@@ -27,12 +28,10 @@ class TcpStream(trio.abc.HalfCloseableStream):
             with suppress(OSError):  # macOS raises for a peer that has gone already; the first read will tell.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def send_now(self, data: bytes) -> int:
-        """Write without blocking: how many bytes were taken, 0 when none. Raises OSError on a broken connection."""
-        try:
-            return self.socket.send(data)
-        except BlockingIOError:
-            return 0
+    @property
+    def send_now(self) -> Callable[[bytes], int]:
+        """The socket's own: see `scalechat.server.outbox.SendNow`. A function around it costs 0.1 µs a delivery."""
+        return self.socket.send
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream`."""

@@ -14,22 +14,25 @@ and the connection, which knows the right code, closes for good.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import trio
 
 from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Outbox, Outcome
+from scalechat.server.pump import RECEIVE_BYTES, Fed, Reading
 from scalechat.wire.frames import WholeFrames, is_close_frame, pong_frame
 
-RECEIVE_BYTES = 16 * 1024
-"""One read: a burst of some 60 messages of 256 bytes. trio-websocket's own 4 KiB costs large messages four reads."""
 MAX_PASSED_FRAMES_PER_S = 1000
 """Control frames and fragments a second the library is given from one client: each costs it 50 µs, its bytes almost
 none."""
 MAX_FRAGMENTS = 1000
 """Of one message. The library keeps a list of them, which empty ones could grow for ever below the size limit."""
 
-OnTexts = Callable[[list[bytes]], Awaitable[None]]
+OnTexts = Callable[[list[bytes], float], Callable[[], Awaitable[None]] | None]
+"""Handle messages, as far as that needs no waiting; returns how to finish. The float is `trio.current_time`."""
+ReadBy = Callable[[Fed], Reading]
+"""Have a socket read by the pump."""
 
 
 class FrameFlood(Exception):
@@ -42,13 +45,18 @@ class Transport(trio.abc.Stream):
     __slots__ = (
         "_counters",
         "_early",
+        "_handed",
         "_lane",
         "_library",
         "_on_texts",
+        "_read_by",
+        "_reader",
+        "_reading",
         "_stream",
         "_window_began_s",
         "_window_frames",
         "ended",
+        "hungry",
         "last_received_s",
         "outbox",
     )
@@ -62,6 +70,7 @@ class Transport(trio.abc.Stream):
         counters: Counters,
         max_message_bytes: int,
         on_texts: OnTexts,
+        read_by: ReadBy | None = None,
     ) -> None:
         self._stream = stream
         self._early = early
@@ -69,8 +78,14 @@ class Transport(trio.abc.Stream):
         self._lane = WholeFrames(masked=True, max_payload_bytes=max_message_bytes, on_ping=self._answer_ping)
         self._on_texts = on_texts
         self._library: _Library | None = None
+        self._read_by = read_by
+        self._reading: Reading | None = None
+        self._reader: trio.lowlevel.Task | None = None  # While it waits for bytes from the pump.
+        self._handed: _Handed | None = None
         self._window_began_s = self.last_received_s = trio.current_time()
         self._window_frames = 0
+        self.hungry = False
+        """See `scalechat.server.pump.Fed`."""
         self.ended = False
         """Whether the peer has ended its side of the connection."""
         self.outbox = outbox
@@ -81,16 +96,73 @@ class Transport(trio.abc.Stream):
         Raises `FrameFlood` and what the underlying stream raises. Cancellation loses at most messages of a connection
         that is ending anyway.
         """
-        early, self._early = self._early, b""
-        if early and (rest := await self._take(early)):
-            return rest
+        if self._early:
+            early, self._early = self._early, b""
+            self.feed(early, trio.current_time())
         while True:
-            data = await self._stream.receive_some(RECEIVE_BYTES)
-            if not data:
-                self.ended = True
-                return b""
-            if rest := await self._take(bytes(data)):
-                return rest
+            if self._handed is not None:
+                handed, self._handed = self._handed, None
+                if handed.finish is not None:
+                    await handed.finish()
+                if handed.error is not None:
+                    raise handed.error
+                if handed.rest or self.ended:
+                    return handed.rest
+            elif self._read_by is None:
+                self.feed(bytes(await self._stream.receive_some(RECEIVE_BYTES)), trio.current_time())
+            else:
+                await self._wait_fed(self._read_by)
+
+    def feed(self, data: bytes, now_s: float) -> None:
+        """Bytes from the peer; b"" is the end of the stream. What has to be waited for is handed to the reader."""
+        if not data:
+            self.ended = True
+            self._hand(_Handed())
+            return
+        self._counters.bytes_in += len(data)
+        self.last_received_s = now_s
+        if now_s - self._window_began_s >= 1.0:
+            self._window_began_s = now_s
+            self._window_frames = self._lane.passed_frames
+        payloads, rest = self._lane.feed(data)
+        finish = self._on_texts(payloads, now_s) if payloads else None
+        if self._lane.passed_frames - self._window_frames > MAX_PASSED_FRAMES_PER_S:
+            raise FrameFlood(f"more than {MAX_PASSED_FRAMES_PER_S} control frames or fragments in a second")
+        if self._lane.fragments > MAX_FRAGMENTS:
+            raise FrameFlood(f"a message in more than {MAX_FRAGMENTS} fragments")
+        if finish is not None or rest:
+            self._hand(_Handed(finish, rest))
+
+    def fail(self, error: Exception) -> None:
+        """See `scalechat.server.pump.Fed`."""
+        self._hand(_Handed(error=error))
+
+    def stop_reading(self) -> None:
+        """Take the socket back from the pump."""
+        if self._reading is not None:
+            self._reading.stop()
+            self._reading = self._read_by = None
+
+    async def _wait_fed(self, read_by: ReadBy) -> None:
+        self.hungry = True
+        self._reader = trio.lowlevel.current_task()
+        if self._reading is None:
+            self._reading = read_by(self)
+        else:
+            self._reading.resume()
+        await trio.lowlevel.wait_task_rescheduled(self._wait_no_more)
+
+    def _wait_no_more(self, _raise_cancel: object) -> trio.lowlevel.Abort:
+        self.hungry = False
+        self._reader = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _hand(self, handed: _Handed) -> None:
+        self._handed = handed
+        self.hungry = False
+        if self._reader is not None:
+            trio.lowlevel.reschedule(self._reader)
+            self._reader = None
 
     # --- the stream that the library sees ---------------------------------------------------------------------------
 
@@ -144,23 +216,16 @@ class Transport(trio.abc.Stream):
         self._library.on_close()
         await trio.lowlevel.checkpoint()
 
-    async def _take(self, data: bytes) -> bytes:
-        self._counters.bytes_in += len(data)
-        self.last_received_s = trio.current_time()
-        if self.last_received_s - self._window_began_s >= 1.0:
-            self._window_began_s = self.last_received_s
-            self._window_frames = self._lane.passed_frames
-        payloads, rest = self._lane.feed(data)
-        if payloads:
-            await self._on_texts(payloads)
-        if self._lane.passed_frames - self._window_frames > MAX_PASSED_FRAMES_PER_S:
-            raise FrameFlood(f"more than {MAX_PASSED_FRAMES_PER_S} control frames or fragments in a second")
-        if self._lane.fragments > MAX_FRAGMENTS:
-            raise FrameFlood(f"a message in more than {MAX_FRAGMENTS} fragments")
-        return rest
-
     def _answer_ping(self, payload: bytes) -> None:
         self.outbox.offer(pong_frame(payload))  # Over its limits the client is evicted by the next message.
+
+
+class _Handed(NamedTuple):
+    """What only the connection's own task can do: finish messages, then give the library the rest, or raise."""
+
+    finish: Callable[[], Awaitable[None]] | None = None
+    rest: bytes = b""
+    error: Exception | None = None
 
 
 class _Library:

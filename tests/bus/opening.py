@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -12,6 +12,7 @@ from scalechat.bus.base import Bus, Event
 from scalechat.bus.memory import MemoryBus
 from scalechat.bus.redis.address import parse_address
 from scalechat.bus.redis.bus import Keeping, RedisBus
+from scalechat.bus.redis.calls import DEADLINE_S
 from scalechat.bus.redis.keys import shard_of
 from tests.bus.redis_server import RedisServer
 
@@ -51,9 +52,11 @@ KEEPING: Final = Keeping(history_messages=HISTORY, stream_entries=1_000)
 
 
 @asynccontextmanager
-async def open_redis_node(redis: RedisServer) -> AsyncIterator[OpenBus]:
+async def open_redis_node(
+    redis: RedisServer, *, lease_s: int = KEEPING.lease_s, deadline_s: float = DEADLINE_S
+) -> AsyncIterator[OpenBus]:
     """One more node on a Redis that is there."""
-    bus = RedisBus(parse_address(redis.url), KEEPING)
+    bus = RedisBus(parse_address(redis.url), replace(KEEPING, lease_s=lease_s), deadline_s=deadline_s)
     events: list[Event] = []
 
     async def forget(room: str) -> None:

@@ -80,8 +80,8 @@ async def running(config: ServeConfig = ServeConfig()) -> AsyncIterator[Running]
     listener = node.listen_on(sockets)
     async with trio.open_nursery() as services:
         await services.start(node.bus.run, node.hub.deliver)
-        for service in (node.sweeper, node.heartbeat, node.loop_lag, node.figures):
-            services.start_soon(service.run)
+        for service in node.services:
+            services.start_soon(service)
         async with trio.open_nursery() as connections, trio.open_nursery() as accept:
             accept.start_soon(listener.run, connections)
             yield Running(node, sockets[0].getsockname()[1], accept.cancel_scope, config.api_key)

@@ -112,7 +112,7 @@ def _end(seat: Seat, member: Member, closing: Closing, detail: str, retry_after_
     member.outbox.close()
 
 
-async def _nothing(payloads: list[bytes]) -> None:
+def _nothing(payloads: list[bytes], now_s: float) -> None:
     raise NotImplementedError("these members only listen")
 
 

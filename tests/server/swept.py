@@ -28,6 +28,7 @@ class Swept:
         self.sweeper = Sweeper(
             STRATEGIES[strategy](),
             counters=seats.counters,
+            backlog=seats.backlog,
             evict=self._evict,
             pause=Resync(counters=seats.counters, evict=self._leave_behind).pause,
             observe=self.observed_s.append,

@@ -199,6 +199,40 @@ async def test_whoever_leaves_and_returns_during_a_sweep_hears_nothing_twice(str
         assert back.seqs == [2]
 
 
+async def test_those_still_to_be_served_hear_at_once_what_was_said_meanwhile() -> None:
+    """A message is never further from a member than one sweep; those already served hear it in the next one."""
+    async with swept("coalesced") as node:
+        room = node.room()
+        crowd = node.join(room, CROWD)
+        node.publish(room, 1)
+        await _in_the_middle(node, room, lambda: node.publish(room, 1))
+        assert (crowd[0].socket.writes, crowd[-1].socket.writes) == (2, 1)
+        assert {tuple(seat.seqs) for seat in crowd} == {(1, 2)}
+        assert room.pending == []
+
+
+@each_strategy
+async def test_a_log_that_begins_anew_during_a_sweep_loses_nothing_of_the_new_one(strategy: str) -> None:
+    """What was pending is gone with the old log; whoever joins the new one hears all of it."""
+    async with swept(strategy) as node:
+        room = node.room()
+        crowd = node.join(room, CROWD)
+        node.publish(room, 3)
+        late: list[Seat] = []
+
+        def begin_anew() -> None:
+            room.begin_anew("e2", 0, ())
+            for seat in crowd:
+                seat.member.outbox.close()
+                room.remove(seat.member)
+            late.extend(node.join(room))
+            node.publish(room, 2)
+
+        await _in_the_middle(node, room, begin_anew)
+        await wait_all_tasks_blocked()
+        assert late[0].seqs == [1, 2]
+
+
 @each_strategy
 async def test_a_sweep_yields_after_so_many_members(strategy: str) -> None:
     """Within one batch, between batches and between rooms: other tasks never wait for more than one slice."""

@@ -56,7 +56,7 @@ class Wire:
             on_texts=self._on_texts,
         )
 
-    async def _on_texts(self, payloads: list[bytes]) -> None:
+    def _on_texts(self, payloads: list[bytes], now_s: float) -> None:
         self.received.append(payloads)
 
     @property
@@ -328,7 +328,7 @@ async def _both_lanes(chunks: list[bytes]) -> Heard:
     heard = Heard()
     ours, theirs = memory_stream_pair()
 
-    async def take(payloads: list[bytes]) -> None:
+    def take(payloads: list[bytes], now_s: float) -> None:
         heard.messages += [payload.decode() for payload in payloads]
 
     async def serve(nursery: trio.Nursery) -> None:

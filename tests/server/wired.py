@@ -54,6 +54,7 @@ class Wired:
         self.sweeper = Sweeper(
             STRATEGIES["coalesced"](),
             counters=self.counters,
+            backlog=self.backlog,
             evict=evictor.queue_full,
             pause=Resync(counters=self.counters, evict=evictor.left_behind).pause,
             observe=lambda _seconds: None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -91,13 +91,11 @@ class RedisBus:
         self._begin_lock = trio.Lock()
         self._down: dict[Link, str] = {self._link: "not connected yet", self._read_link: "not connected yet"}
         self._down_since_s: float | None = None
-        self._nursery: trio.Nursery | None = None
         self._deliver: Deliver = _to_nobody
         publishing = Publishing(keeping, self._know)
         self._publisher = Writer(
             publishing,
             self._calls,
-            start_soon=self._start_soon,
             waiting_jobs=waiting_jobs,
             waiting_bytes=waiting_bytes,
         )
@@ -107,7 +105,6 @@ class RedisBus:
         self._presence.writer = Writer(
             self._presence,
             self._calls,
-            start_soon=self._start_soon,
             waiting_jobs=STATEMENTS,
             waiting_bytes=waiting_bytes,
         )
@@ -115,6 +112,7 @@ class RedisBus:
             self._read_link,
             readings=lambda: self._readings,
             read_page=self._read_page,
+            read_number=self._read_number,
             renew=self._renew,
             nudge=self._nudge,
             deliver=self._give,
@@ -126,30 +124,25 @@ class RedisBus:
     async def run(self, deliver: Deliver, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self._deliver = deliver
         async with trio.open_nursery() as nursery:
-            self._nursery = nursery
             nursery.start_soon(self._link.run)
             nursery.start_soon(self._read_link.run)
             await self._arrive()
             nursery.start_soon(self._reader.run)
+            nursery.start_soon(self._publisher.serve, self._link)
+            nursery.start_soon(self._presence.writer.serve, self._link)
             nursery.start_soon(self._presence.run)
             task_status.started()
             try:
                 await trio.sleep_forever()
             finally:
-                self._nursery = None
                 self._deliver = _to_nobody
 
     async def wait_caught_up(self) -> None:
         with trio.move_on_after(self._deadline_s):
             await self._presence.writer.wait_empty()
-            newest = [
-                (reading, reply)
-                for reading in list(self._readings.values())
-                if reading.id
-                for reply in [await self._ask_link(b"HMGET", reading.shard.meta, b"g", b"c")]
-            ]
+            newest = [(reading, await self._read_number(reading.shard)) for reading in list(self._readings.values())]
             direct = await self._last_direct()
-            while any(_is_behind(reading, reply) for reading, reply in newest) or parse_id(direct) > parse_id(
+            while any(_is_behind(reading, *there) for reading, there in newest) or parse_id(direct) > parse_id(
                 self._reader.direct_id
             ):
                 await self._reader.wait_progress()
@@ -267,11 +260,6 @@ class RedisBus:
 
     # --- helpers ----------------------------------------------------------------------------------------------------
 
-    def _start_soon(self, function: Callable[[Shard], Awaitable[None]], shard: Shard) -> None:
-        if self._nursery is None:
-            raise BusError(AWAY)
-        self._nursery.start_soon(function, shard)
-
     def _give(self, event: Event) -> None:
         self._deliver(event)
 
@@ -328,6 +316,10 @@ class RedisBus:
         shard = shard_of(room)
         keys = (*_presence_keys(shard), shard.here(room))
         return await self._calls.ask(shard, HERE, keys, (self._keeping.stream_entries, whole), self._deadline_s)
+
+    async def _read_number(self, shard: Shard) -> tuple[str, int]:
+        reply = cast("list[bytes | None]", await self._ask_link(b"HMGET", shard.meta, b"g", b"c"))
+        return (reply[0] or b"").decode(), int(reply[1] or 0)
 
     async def _read_said(self, shard: Shard) -> list[str]:
         reply = await self._ask_link(b"HKEYS", shard.of(self._node))
@@ -453,14 +445,10 @@ def _presence_keys(shard: Shard) -> tuple[bytes, bytes, bytes, bytes]:
     return shard.meta, shard.stream, shard.nodes, shard.index
 
 
-def _is_behind(reading: Reading, reply: Reply) -> bool:
-    generation, number = cast("tuple[bytes | None, bytes | None]", reply)
-    return (
-        generation is not None
-        and bool(reading.id)
-        and bool(reading.rooms)
-        and (_text(generation) != reading.generation or reading.number < int(_text(number or b"0")))
-    )
+def _is_behind(reading: Reading, generation: str, number: int) -> bool:
+    if not (generation and reading.id and reading.rooms):
+        return False
+    return generation != reading.generation or reading.number < number
 
 
 def _text(reply: Reply) -> str:

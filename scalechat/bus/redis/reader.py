@@ -25,6 +25,8 @@ BLOCK_S: Final = 2.0
 """A read that finds nothing ends after this, so a dead connection is noticed soon after."""
 READ_ENTRIES: Final = 512
 """Entries of one read over all shards: a few ms of work, and with the largest messages 32 MiB."""
+PACE_S: Final = 0.002
+"""From one read to the next, at least: a read costs 0.1 ms whatever it brings."""
 SLICE: Final = 64
 """Entries delivered before other tasks get a turn."""
 NUDGE_S: Final = 0.02
@@ -60,6 +62,8 @@ class ReadPage(Protocol):
     async def __call__(self, room: str, epoch: str, seq: int) -> Located: ...
 
 
+ReadNumber = Callable[[Shard], Awaitable[tuple[str, int]]]
+"""Generation and number of a shard's newest entry."""
 Renew = Callable[[Shard, str, int], Awaitable[None]]
 
 
@@ -72,6 +76,7 @@ class Reader:
         *,
         readings: Callable[[], dict[bytes, Reading]],
         read_page: ReadPage,
+        read_number: ReadNumber,
         renew: Renew,
         nudge: Callable[[int], Awaitable[None]],
         deliver: Deliver,
@@ -82,6 +87,7 @@ class Reader:
         self.direct_id = b"0-0"
         """Position in the stream of private messages."""
         self._read_page = read_page
+        self._read_number = read_number
         self._renew = renew
         self._nudge = nudge
         self._deliver = deliver
@@ -101,16 +107,19 @@ class Reader:
             nursery.start_soon(self._keep_nudging)
             while True:
                 await self._link.wait_up()
+                began_s = trio.current_time()
                 try:
-                    if self._link.connects != connects:
-                        connects = self._link.connects
-                        self._out_of_step = dict(self._readings())
+                    if (connected := self._link.connects) != connects:
+                        await self._look_at_all()
+                        connects = connected
                     await self._get_in_step()
                     reply = await self._read()
                 except (LinkDown, Elsewhere, BusError):
                     await self._pause()
                     continue
                 await self._take(reply)
+                if (next_s := began_s + PACE_S) > trio.current_time():  # It did not have to wait: there is a lot.
+                    await trio.sleep_until(next_s)
 
     def changed(self) -> None:
         """There are shards to read that there were not before."""
@@ -170,6 +179,9 @@ class Reader:
                 taken += 1
                 if taken % SLICE == 0:
                     await trio.lowlevel.checkpoint()
+        self._note_progress()
+
+    def _note_progress(self) -> None:
         self._progressed.set()
         self._progressed = trio.Event()
 
@@ -202,6 +214,13 @@ class Reader:
 
     # --- getting back in step ---------------------------------------------------------------------------------------
 
+    async def _look_at_all(self) -> None:
+        """After a reconnect: a stream that holds less than was read from it will not say so by itself."""
+        for stream, reading in list(self._readings().items()):
+            generation, number = await self._read_number(reading.shard)
+            if reading.id and (generation != reading.generation or number < reading.number):
+                self._out_of_step[stream] = reading
+
     async def _get_in_step(self) -> None:
         for stream, reading in list(self._out_of_step.items()):
             if self._readings().get(stream) is reading and reading.id:
@@ -224,6 +243,7 @@ class Reader:
             reading.id = b""  # Whoever's page comes next says where to begin.
         else:
             reading.begin(first.id, first.generation, first.number)
+        self._note_progress()
 
     async def _page_of(self, reading: Reading, room: str, followed: Followed) -> Located:
         while True:
