@@ -198,7 +198,7 @@ def _title(search: SearchFrames) -> str:
         over = search.at(answer.failed, ("failed", "unsteady"))[column].dropna()
         told = f" ({name} {duration_text(float(over.iloc[0]) * 1e6)})" if len(over) else ""
         parts.append(
-            f"{load_of(search, answer.failed)} {'did not' if answer.kind == 'found' else 'were not told'}{told}"
+            f"{load_of(search, answer.failed)} {'did not' if answer.kind == 'found' else 'could not be judged'}{told}"
         )
     if answer.kind == "generator":
         parts.append("limited by the load generator")

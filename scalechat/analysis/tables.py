@@ -27,7 +27,6 @@ __all__ = [
     "machines",
     "objectives",
     "phases",
-    "table",
     "verdict",
 ]
 
