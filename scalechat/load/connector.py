@@ -187,7 +187,11 @@ def failure_of(error: BaseException) -> Failure | None:
         case trio.BrokenResourceError() | trio.ClosedResourceError():
             return Failure("other", "the connection broke")
     if _module_of(first).partition(".")[0] in _PROTOCOL_LIBRARIES:
-        return Failure("other", f"{type(first).__name__}: {first}")
+        # What the library met, not what it then could not do about it.
+        met = first
+        while met.__context__ is not None:
+            met = met.__context__
+        return Failure("other", f"what the server said breaks the protocol ({met})")
     return None
 
 

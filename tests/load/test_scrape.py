@@ -122,6 +122,7 @@ async def test_our_own_metrics_are_read_like_the_servers() -> None:
     assert samples["scalechat_load_connections", None] == 1
     assert samples["scalechat_load_published_total", None] == 1
     assert samples["scalechat_load_deliveries_total", None] == 0
+    assert samples["scalechat_load_errors_total", 'kind="connect_refused"'] == 0, "there before the first one"
     assert samples["scalechat_load_delivery_latency_seconds_count", None] == 0
     assert samples["scalechat_load_send_lag_seconds_bucket", 'le="0.0025"'] == 1
     assert samples["scalechat_load_send_lag_seconds_bucket", 'le="0.001"'] == 0
