@@ -212,9 +212,11 @@ class Conversation:
             self._say(Ack(room=effect.room, seq=receipt.seq, id=effect.id))
 
     def _say_busy(self, effect: Effect, busy: BusError) -> None:
+        if self._hub.draining:
+            return  # Its goodbye is on the way, and what was not answered is said again elsewhere.
         if self._session.dialect is Dialect.V1:
             self._say(ErrorAnswer(code="busy", detail=str(busy), id=getattr(effect, "id", None)))
-        elif not self._hub.draining:  # Then its Close frame is on the way already.
+        else:
             self._member.end(closing.INTERNAL, str(busy))
 
     async def _deliver_direct(self, effect: DeliverDirect) -> None:
