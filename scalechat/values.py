@@ -135,15 +135,23 @@ def room_rules(choices: Sequence[str]) -> Parameter:
 
 
 def _bus(_type: object, value: str) -> None:
-    if value == "memory":
-        return
+    if value != "memory":
+        _redis(value, "'memory', ")
+
+
+def _rendezvous(_type: object, value: str | None) -> None:
+    if value is not None:
+        _redis(value)
+
+
+def _redis(value: str, others: str = "") -> None:
     try:
         parts = urlsplit(value)
         _ = parts.port  # raises outside 0…65535
     except ValueError as error:
         raise ValueError(f"is not a URL: {error}") from None
     if not ((parts.scheme in ("redis", "rediss") and parts.hostname) or (parts.scheme == "unix" and parts.path)):
-        raise ValueError("must be 'memory', redis://host:port, rediss://host:port (TLS) or unix:///path/of/redis.sock")
+        raise ValueError(f"must be {others}redis://host:port, rediss://host:port (TLS) or unix:///path/of/redis.sock")
     if parts.scheme != "unix" and not re.fullmatch(r"/?|/\d+", parts.path):
         raise ValueError(f"must have the number of a database after the '/', not {parts.path[1:]!r}")
 
@@ -221,6 +229,7 @@ ORIGINS = Parameter(validator=_origins, negative=(), env_var_split=_at_commas)
 SEVERAL = Parameter(negative=(), env_var_split=_at_commas)
 """May be given more than once; in a variable, commas separate the values."""
 BUS = Parameter(validator=_bus)
+RENDEZVOUS = Parameter(validator=_rendezvous)
 WORKERS = Parameter(validator=_workers)
 TOKEN_SECRET = Parameter(validator=_token_secret)
 NO_TWIN = Parameter(show_env_var=False)
