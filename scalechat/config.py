@@ -24,7 +24,6 @@ from scalechat.values import (
     SWITCH,
     TOKEN_SECRET,
     WEBSOCKET_URL,
-    WORKERS,
     WholeNumber,
     about,
     above_zero,
@@ -117,7 +116,12 @@ class ServeConfig:
         BUS,
         about("What carries a message to every node: 'memory' (this process alone) or a Redis, redis://host:port."),
     ] = "memory"
-    workers: Annotated[WholeNumber, _ENGINE, WORKERS, about("Server processes that share the port.")] = 1
+    workers: Annotated[
+        WholeNumber,
+        _ENGINE,
+        between(1, 64, "processes"),
+        about("Server processes that share the port; with the bus 'memory' a private redis-server runs between them."),
+    ] = 1
     fanout: Annotated[Fanout, _ENGINE, about("How a publication becomes frames for the members of a room.")] = (
         "coalesced"
     )

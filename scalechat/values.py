@@ -156,13 +156,6 @@ def _redis(value: str, others: str = "") -> None:
         raise ValueError(f"must have the number of a database after the '/', not {parts.path[1:]!r}")
 
 
-def _workers(_type: object, value: int) -> None:
-    if value > 1:
-        raise ValueError("is not in this release: one process serves, so it must be 1")
-    if value < 1:
-        raise ValueError("must be 1")
-
-
 class _FromTable:
     """Reads the value of a `table` setting out of its one token, which is JSON."""
 
@@ -230,7 +223,6 @@ SEVERAL = Parameter(negative=(), env_var_split=_at_commas)
 """May be given more than once; in a variable, commas separate the values."""
 BUS = Parameter(validator=_bus)
 RENDEZVOUS = Parameter(validator=_rendezvous)
-WORKERS = Parameter(validator=_workers)
 TOKEN_SECRET = Parameter(validator=_token_secret)
 NO_TWIN = Parameter(show_env_var=False)
 """Has no environment variable: it belongs to one call, not to a place."""
