@@ -71,7 +71,16 @@ def test_a_killed_process_makes_the_run_invalid_and_keeps_the_rest(server: Serve
     """Exit code 97; who was lost is said, and everybody else measures on to the end."""
     process = load(server, tmp_path, "--processes", "3", "--duration", "2")
     eventually(
-        lambda: len({row.worker_id for path in tmp_path.iterdir() for row in read_run(path).rows(TimeseriesRow)}) == 3,
+        lambda: (
+            len(
+                {
+                    row.worker_id
+                    for path in tmp_path.glob("*/timeseries.csv")
+                    for row in read_run(path.parent).rows(TimeseriesRow)
+                }
+            )
+            == 3
+        ),
         "rows of all three",
     )
     psutil.Process(process.pid).children()[1].kill()
