@@ -140,22 +140,22 @@ _CLUSTERS = ("redis+cluster", "rediss+cluster")
 
 def _bus(_type: object, value: str) -> None:
     if value != "memory":
-        _redis(value, (*_REDIS, *_CLUSTERS), "'memory', ")
+        _redis(value, (*_REDIS, *_CLUSTERS), "'memory', redis[+cluster]://host:port")
 
 
 def _rendezvous(_type: object, value: str | None) -> None:
     if value is not None:
-        _redis(value, _REDIS)
+        _redis(value, _REDIS, "redis://host:port")
 
 
-def _redis(value: str, schemes: Sequence[str], others: str = "") -> None:
+def _redis(value: str, schemes: Sequence[str], meant: str) -> None:
     try:
         parts = urlsplit(value)
         _ = parts.port  # raises outside 0…65535
     except ValueError as error:
         raise ValueError(f"is not a URL: {error}") from None
     if not ((parts.scheme in schemes and parts.hostname) or (parts.scheme == "unix" and parts.path)):
-        raise ValueError(f"must be {others}redis://host:port, rediss://host:port (TLS) or unix:///path/of/redis.sock")
+        raise ValueError(f"must be {meant}, rediss://… (TLS) or unix:///path/of/redis.sock")
     if parts.scheme.endswith("+cluster") and parts.path.strip("/") not in ("", "0"):
         raise ValueError("must not name a database: a Redis Cluster has only one")
     if parts.scheme != "unix" and not re.fullmatch(r"/?|/\d+", parts.path):
