@@ -126,6 +126,7 @@ class Worker:
         with RunWriter.create(part_dir.parent, run_id=part_dir.name) as writer:
             self._post.tell(Standing())
             part = await self._run(todo, writer, member, offset)
+            writer.flush()  # all of it: nothing is finished here, the parts are put together elsewhere
         if shipped:
             await self._ship(part_dir)
         error_ns = offset.worst_error_ns
