@@ -21,7 +21,7 @@ from scalechat.server.admission import Admission, is_loopback
 from scalechat.server.connection import WebSocketService
 from scalechat.server.conversation import ConversationLimits
 from scalechat.server.eviction import Evictor
-from scalechat.server.fanout import STRATEGIES, Sweeper
+from scalechat.server.fanout import Sweeper
 from scalechat.server.figures import Figures
 from scalechat.server.heartbeat import Heartbeat
 from scalechat.server.http import Stats, build_app
@@ -34,6 +34,7 @@ from scalechat.server.outbox import Backlog, QueueLimits
 from scalechat.server.pump import open_pump
 from scalechat.server.resync import Resync
 from scalechat.server.slow_consumer import RoomPolicies
+from scalechat.server.strategies import STRATEGIES
 from scalechat.server.vitals import LoopLag
 from scalechat.wire import closing
 
