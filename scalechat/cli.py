@@ -8,6 +8,7 @@ import os
 import sys
 import webbrowser
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -77,9 +78,14 @@ class Commands:
             return self._show(config)
         import trio
 
-        from scalechat.server.app import serve
+        if config.workers > 1:
+            from scalechat.server.supervisor.command import supervise
 
-        trio.run(serve, config)
+            trio.run(partial(supervise, config, ends_process=True))
+        else:
+            from scalechat.server.app import serve
+
+            trio.run(partial(serve, config, ends_process=True))
         return 0
 
     def chat(

@@ -23,7 +23,6 @@ from scalechat.values import (
     SWITCH,
     TOKEN_SECRET,
     WEBSOCKET_URL,
-    WORKERS,
     WholeNumber,
     about,
     above_zero,
@@ -116,7 +115,12 @@ class ServeConfig:
         BUS,
         about("What carries a message to every node: 'memory' (this process alone) or a Redis, redis://host:port."),
     ] = "memory"
-    workers: Annotated[WholeNumber, _ENGINE, WORKERS, about("Server processes that share the port.")] = 1
+    workers: Annotated[
+        WholeNumber,
+        _ENGINE,
+        between(1, 64, "processes"),
+        about("Server processes that share the port; with the bus 'memory' a private redis-server runs between them."),
+    ] = 1
     fanout: Annotated[Fanout, _ENGINE, about("How a publication becomes frames for the members of a room.")] = (
         "coalesced"
     )
@@ -327,6 +331,13 @@ class LoadConfig:
         tuple[Event, ...], _LOAD, table(tuple[Event, ...]), about("What happens once, at a time of the measured phase.")
     ] = ()
 
+    processes: Annotated[
+        WholeNumber,
+        _LOAD,
+        between(1, 256),
+        about("Load processes on this machine that share the clients; each uses one core."),
+    ] = 1
+
     ramp_per_s: Annotated[
         float,
         _PHASES,
@@ -392,6 +403,10 @@ class LoadConfig:
             raise UsageError(
                 f"{self.publishers} publishers are more than {self.clients} clients: "
                 "lower --publishers or raise --clients"
+            )
+        if self.processes > self.clients:
+            raise UsageError(
+                f"{self.processes} processes are more than {self.clients} clients: lower --processes or raise --clients"
             )
         if self.rooms > self.clients:
             raise UsageError(

@@ -189,16 +189,18 @@ def require_binary() -> Callable[[str, str], str]:
     a missing binary is a broken machine, not somebody's choice.
     """
 
-    def require(name: str, hint: str) -> str:
-        path = shutil.which(name)
-        if path is not None:
-            return path
-        message = f"needs {name} ({hint})"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+    return find_binary
 
-    return require
+
+def find_binary(name: str, hint: str) -> str:
+    """`require_binary` for fixtures that live longer than a test."""
+    path = shutil.which(name)
+    if path is not None:
+        return path
+    message = f"needs {name} ({hint})"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def eventually(condition: Callable[[], bool], what: str, within_s: float = 10.0) -> None:

@@ -309,7 +309,7 @@ def test_no_command_shows_what_there_is(capsys: Capture) -> None:
         (["serve", "--bus", "redis://host:port"], "--bus redis://host:port is not a URL"),
         (["serve", "--bus", "redis://host/tea"], "--bus redis://host/tea must have the number of a database"),
         # not in this release
-        (["serve", "--workers", "4"], "--workers 4 is not in this release"),
+        (["serve", "--workers", "65"], "--workers 65 must be from 1 to 64 processes"),
         (["serve", "--slow-consumer", "drop"], "--slow-consumer drop must be disconnect or drop_oldest or"),
         (
             ["serve", "--room-policy", "tea"],

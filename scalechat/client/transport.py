@@ -12,6 +12,7 @@ read it.
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import trio
 
-from scalechat.wire.frames import WholeFrames, whole_text_bytes
+from scalechat.wire.frames import WholeFrames, masked_pong_frame, whole_text_bytes
 
 RECEIVE_BYTES: Final = 64 * 1024
 """One read. A coalescing server's batch of 200 messages arrives at once and is recognised as a whole."""
@@ -63,6 +64,11 @@ class SharedReader(Generic[T]):
         return value
 
 
+def random_mask() -> bytes:
+    """Any mask would do for a server that is not attacked through us (RFC 6455 section 10.3); this one is cheap."""
+    return random.getrandbits(32).to_bytes(4, "little")
+
+
 @dataclass(slots=True)
 class Traffic:
     """Bytes on the wire, of one connection or of many."""
@@ -98,6 +104,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         sock: the non-blocking socket under `stream`, for sends without a scheduler hop; None without one.
         fed: bytes come through `feed`.
         binary: the lane takes binary frames instead of text.
+        answers_pings: Pings are answered here and Pongs dropped; else both are trio-websocket's.
         traffic: counts what goes over the connection; its own without one.
 
     Error handling: `send_all` and `receive_some` raise what `stream` raises; `send_nowait` and the background writer
@@ -138,6 +145,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         sock: socket.socket | None = None,
         fed: bool = False,
         binary: bool = False,
+        answers_pings: bool = False,
         traffic: Traffic | None = None,
     ) -> None:
         self._stream = stream
@@ -149,7 +157,12 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         self._sock = sock
         self._fed = fed
         self._on_close: Callable[[], None] | None = None
-        self._lane = WholeFrames(masked=False, max_payload_bytes=MAX_PAYLOAD_BYTES, binary=binary)
+        self._lane = WholeFrames(
+            masked=False,
+            max_payload_bytes=MAX_PAYLOAD_BYTES,
+            on_ping=self._answer_ping if answers_pings else None,
+            binary=binary,
+        )
         self._head: bytes | None = b""  # The response's head so far; None when it is complete.
         self._for_library = b""
         self._arrived: trio.Event | None = None  # While the library waits for fed bytes.
@@ -303,6 +316,9 @@ class LaneStream(trio.abc.Stream, Generic[T]):
             self._writer_gone = trio.Event()
             self._nursery.start_soon(self._write_in_background)
         return True
+
+    def _answer_ping(self, payload: bytes) -> None:
+        self.send_nowait(masked_pong_frame(payload, random_mask()))
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Write what trio-websocket says, after everything that was accepted before."""

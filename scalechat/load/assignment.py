@@ -15,6 +15,16 @@ from scalechat.load.slo import Slo
 
 
 @dataclass(frozen=True, slots=True)
+class Beginning:
+    """When a run starts, or has started."""
+
+    start_ns: int
+    """By the run's clock: ``t_s`` counts from here."""
+    unix_ns: int
+    """By the wall clock."""
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """Nothing in it can fail any more for what the user said."""
 
@@ -30,3 +40,5 @@ class Assignment:
     """Where the server's metrics may be; None to not look."""
     stated: Mapping[str, Scalar]
     """What the server said about itself when it was greeted."""
+    beginning: Beginning | None = None
+    """Agreed upon with other processes; None: the run starts when it is made."""

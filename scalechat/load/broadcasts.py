@@ -45,6 +45,8 @@ class Broadcast:
     sent_ns: int
     acked_ns: int | None
     room_seq: int | None
+    unacked: bool = False
+    """Its acknowledgement is still waited for."""
     delivered: int = 0
     duplicated: int = 0
     first_ns: int | None = None
@@ -161,9 +163,9 @@ class Broadcasts:
             return None
         if row < self._base:
             message = self._stragglers[row]
-            if message.acked_ns is not None:
+            if not message.unacked:
                 return None
-            message.acked_ns, message.room_seq = at_ns, room_seq
+            message.acked_ns, message.room_seq, message.unacked = at_ns, room_seq, False
             return message.sent_ns, message.phase
         at = row - self._base
         if self._acked[at]:
@@ -172,18 +174,31 @@ class Broadcasts:
         self._room_seq[at] = room_seq or 0
         return self._sent[at], self._phase[at]
 
-    def reject(self, publisher: int, number: int) -> int:
-        """The server refused the message: nobody will get it. Returns how many deliveries are expected no more."""
+    def reject(self, publisher: int, number: int) -> int | None:
+        """The server refused the message: nobody will get it. Returns how many deliveries are expected no more; None
+        for a message that waits for no answer."""
         row = self._rows.get((publisher, number))
         if row is None:
-            return 0
-        if row >= self._base:
-            expected, self._expected[row - self._base] = self._expected[row - self._base], 0
-            self._acked[row - self._base] = _REJECTED
-        else:
-            expected, self._stragglers[row].expected = self._stragglers[row].expected, 0
+            return None
+        if row < self._base:
+            message = self._stragglers[row]
+            if not message.unacked:
+                return None
+            expected, message.expected, message.unacked = message.expected, 0, False
             self._completed.append(row)
+            return expected
+        at = row - self._base
+        if self._acked[at]:
+            return None
+        expected, self._expected[at] = self._expected[at], 0
+        self._acked[at] = _REJECTED
         return expected
+
+    def unacknowledged(self) -> list[tuple[int, int]]:
+        """(publisher, number) of each message of ours that waits for its acknowledgement."""
+        waiting = [at for at, acked in enumerate(self._acked) if not acked]
+        late = [(message.publisher, message.number) for message in self._stragglers.values() if message.unacked]
+        return late + [(self._publisher[at], self._number[at]) for at in waiting]
 
     def duplicate(self, publisher: int, number: int) -> None:
         """Somebody got the message again. Duplicates of messages long complete are counted in the ledger alone."""
@@ -318,6 +333,7 @@ class Broadcasts:
             sent_ns=self._sent[at],
             acked_ns=self._acked[at] if self._acked[at] > 0 else None,
             room_seq=self._room_seq[at] or None,
+            unacked=self._acknowledged and not self._acked[at],
             delivered=self._delivered[at],
             duplicated=self._duplicated[at],
             first_ns=first,

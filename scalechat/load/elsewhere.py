@@ -2,12 +2,12 @@
 
 Nobody tells this process of such a message before it is delivered: the header says who published it when, and the
 first sight of it makes it known here. What was never seen here becomes known at the drain, when the processes tell each
-other how many messages each of their publishers has published, and which of those the server refused.
+other how many messages each of their publishers has published, and which of those are owed to nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from scalechat.load.ledger import Outcome, RecipientLedger
 from scalechat.load.plan import Plan
@@ -16,7 +16,7 @@ from scalechat.load.plan import Plan
 class Elsewhere:
     """Messages are (publisher, number); clients and slots are the plan's."""
 
-    __slots__ = ("_announced", "_plan", "_refused", "_seen", "is_settled", "refused_in", "shift_ns")
+    __slots__ = ("_announced", "_plan", "_seen", "is_settled", "most", "shift_ns", "unowed")
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -24,10 +24,10 @@ class Elsewhere:
         """Room → what was seen of it, by anybody here."""
         self._announced: dict[int, int] = {}
         """Publisher → how many it has published in all."""
-        self._refused: dict[int, set[int]] = {}
-        """Publisher → the numbers of those that the server refused."""
-        self.refused_in = [0] * plan.rooms
-        """Room → how many messages the server refused."""
+        self.unowed: dict[int, list[int]] = {}
+        """Publisher → the numbers, ascending, of those that are owed to nobody: refused, or not acknowledged."""
+        self.most: int | None = None
+        """No publisher gets as far as this number."""
         self.is_settled = False
         """Nobody publishes any more, and everybody has said how much it was."""
         self.shift_ns: dict[int, int] = {}
@@ -39,18 +39,20 @@ class Elsewhere:
 
     def see(self, publisher: int, number: int) -> bool | None:
         """Somebody here got the message: whether that makes it known. None: nobody ever published it."""
-        published = self._announced.get(publisher)
+        published = self._announced.get(publisher, self.most)
         if published is not None and number > published:
             return None
         outcomes = self._sightings(self._plan.room_of(publisher)).admit([(self._plan.slot_of(publisher), number)])
         return outcomes is None or outcomes[0] in (Outcome.FIRST, Outcome.LATE)
 
-    def announce(self, publisher: int, published: int, refused: Sequence[int] = ()) -> None:
-        """The publisher's process says how many messages it has published, and which of them were refused."""
-        room = self._plan.room_of(publisher)
-        self.refused_in[room] += len(refused) - len(self._refused.get(publisher, ()))
+    def announce(self, publisher: int, published: int, unowed: Iterable[int] = ()) -> None:
+        """The publisher's process says how many messages it has published, and which of them are owed to nobody."""
         self._announced[publisher] = published
-        self._refused[publisher] = set(refused)
+        self.unowed[publisher] = sorted(unowed)
+
+    def unowed_in(self, room: int) -> int:
+        """How many messages of the room are owed to nobody."""
+        return sum(len(self.unowed.get(publisher, ())) for publisher in self.publishers(room))
 
     def published(self, publisher: int) -> int:
         """How many messages, as far as is known here."""
@@ -71,7 +73,7 @@ class Elsewhere:
         return [self._plan.slot_of(client) for client in self.publishers(room) if client not in self._announced]
 
     def unseen(self, room: int) -> list[tuple[int, int, int]]:
-        """(publisher, first, last) of messages that were published, not refused, and seen by nobody here."""
+        """(publisher, first, last) of messages that are owed to somebody and were seen by nobody here."""
         return [
             (publisher, low, high)
             for publisher in self.publishers(room)
@@ -79,11 +81,10 @@ class Elsewhere:
         ]
 
     def _parts(self, publisher: int, gaps: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-        """The stretches not seen, without what was refused."""
-        refused = sorted(self._refused.get(publisher, ()))
+        """The stretches not seen, without what is owed to nobody."""
         for low, high in (*gaps, (self._highest(publisher) + 1, self.published(publisher))):
             begin = low
-            for number in refused:
+            for number in self.unowed.get(publisher, ()):
                 if begin <= number <= high:
                     if number > begin:
                         yield begin, number - 1

@@ -50,6 +50,9 @@ def bucket_low_ns(index: int) -> int:
 
 _LOWS: Final = np.array([bucket_low_ns(index) for index in range(BUCKETS + 1)], dtype=np.int64)
 
+HistogramDump = tuple[int, int, int | None, int | None, list[tuple[int, int]], list[tuple[int, int]]]
+"""Count, sum, least, greatest; (bucket, count) of each bucket that was hit, and of each mirrored one."""
+
 
 class Histogram:
     """Counts per bucket, and count, sum and extremes of what was added. Negative values are kept, mirrored."""
@@ -96,6 +99,22 @@ class Histogram:
             self._counts += other._counts
             if other._negative is not None:
                 self._mirrored()[:] += other._negative
+
+    def dump(self) -> HistogramDump:
+        """All of it, as plain values that `load` understands."""
+        negative = [] if self._negative is None else _hits(self._negative)
+        return self.count, self.sum_ns, self.min_ns, self.max_ns, _hits(self._counts), negative
+
+    @classmethod
+    def load(cls, dump: HistogramDump) -> Histogram:
+        """What was dumped. Raises `IndexError` for a bucket that does not exist."""
+        histogram = cls()
+        histogram.count, histogram.sum_ns, histogram.min_ns, histogram.max_ns, counts, negative = dump
+        for index, count in counts:
+            histogram._counts[index] = count
+        for index, count in negative:
+            histogram._mirrored()[index] = count
+        return histogram
 
     def clear(self) -> None:
         """Forget everything."""
@@ -145,3 +164,8 @@ class Histogram:
         self.sum_ns += sum_ns
         self.min_ns = low_ns if self.min_ns is None else min(self.min_ns, low_ns)
         self.max_ns = high_ns if self.max_ns is None else max(self.max_ns, high_ns)
+
+
+def _hits(counts: Ints) -> list[tuple[int, int]]:
+    hit = np.flatnonzero(counts)
+    return list(zip(hit.tolist(), counts[hit].tolist(), strict=True))

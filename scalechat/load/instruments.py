@@ -6,6 +6,7 @@ client would be measured as the server's.
 
 from __future__ import annotations
 
+import bisect
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Final
 
 import trio
 
-from scalechat.load.assignment import Assignment
+from scalechat.load.assignment import Assignment, Beginning
 from scalechat.load.errors import ErrorLog
 from scalechat.load.exposition import LoadCollector, serve_metrics
 from scalechat.load.health import Health
@@ -45,7 +46,8 @@ class Instruments:
         self._watcher = watcher
         self._clock = clock
         self._phase_ends_ns: int | None = None
-        self.timeline = Timeline(clock, unix_ns=time.time_ns())
+        beginning = todo.beginning or Beginning(clock(), time.time_ns())
+        self.timeline = Timeline(clock, start_ns=beginning.start_ns, unix_ns=beginning.unix_ns)
         self.recorder = Recorder(todo.plan, acknowledged=todo.dialect.acknowledges)
         self.errors = ErrorLog()
         self.health = Health(clock)
@@ -142,11 +144,11 @@ class Instruments:
             self._watcher.show(replace(snapshot, server=None if self.observer is None else self.observer.glimpse))
 
     def _target_clients(self, now_ns: int) -> int:
-        """How many connections should be open by the plan."""
+        """How many connections of this process should be open by the plan."""
         plan = self._todo.plan
         if self.recorder.has_ended:
             return 0  # everybody has said goodbye
         if self.timeline.phase is not PhaseNumber.RAMP:
-            return plan.clients
+            return len(self.clients)
         begun = int((now_ns - self.timeline.start_ns) * plan.connections_per_s / SECOND_NS) + 1
-        return min(plan.clients, begun)
+        return bisect.bisect_left(self.clients, begun, key=lambda client: client.number)

@@ -142,6 +142,7 @@ class Journal:
             loop_lag_p99_ms=None if pulse.loop_lag_ns is None else pulse.loop_lag_ns[1] / 1e6,
             send_lag_p50_ms=_ms(send_lag.quantile_ns(0.5, min_beyond=1)),
             rss_bytes=pulse.rss_bytes,
+            delivery=delivery,
         )
 
 

@@ -13,7 +13,8 @@ and never with what arrived. A limit would have to guess, one day, whether a lat
 of a v1 server, a member has joined when it has read ``joined`` (the server numbers everything sent after that later);
 of a plain server, when the handshake is complete. As the warm-up begins after the ramp, normally everybody joined
 before everything. A member that comes later, or whose `joined` is still under way while others publish, may get
-messages sent before: those are early, and neither expected nor delivered.
+messages sent before: those are early, and neither expected nor delivered. A message that the server refused, or never
+acknowledged although it acknowledges, was promised to nobody: it is expected by exactly those who got it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,18 @@ class Outcome(enum.Enum):
 class RecipientLedger:
     """One member of one room. Publishers are named by their slots in the room."""
 
-    __slots__ = ("_ends", "_gaps", "_highest", "_refused_before", "_starts", "_unknown", "in_gaps", "received")
+    __slots__ = (
+        "_ends",
+        "_excused",
+        "_gaps",
+        "_highest",
+        "_left_at",
+        "_refused_before",
+        "_starts",
+        "_unknown",
+        "in_gaps",
+        "received",
+    )
 
     def __init__(self, published: Sequence[int], *, refused: int = 0, unknown: Iterable[int] = ()) -> None:
         """Counts of the room as they were when this member joined.
@@ -57,6 +69,8 @@ class RecipientLedger:
         # The copy is only needed when somebody published before; normally nobody did.
         self._starts = list(published) if self._unknown or any(published) else None
         self._ends: int | None = None
+        self._left_at: Sequence[int] | None = None
+        self._excused = 0
         self._refused_before = refused
         self._gaps: dict[int, list[tuple[int, int]]] = {}
         self.received = 0
@@ -91,19 +105,37 @@ class RecipientLedger:
     def leave(self, published: Sequence[int], *, refused: int = 0, unknown: Iterable[int] = ()) -> None:
         """Nothing published from now on is expected here. What comes is still accounted for.
 
-        Of slots whose counts are `unknown` here, what has come was the last that was expected.
+        Of slots whose counts are `unknown` here, what has come was the last that was expected. `published` is kept.
         """
         if self._ends is None:
             slots = {*unknown, *self._unknown}
-            reached = sum(max(0, self._highest[slot]) - published[slot] for slot in slots)
-            self._ends = sum(published) + reached - refused
+            if slots:
+                published = list(published)
+                for slot in slots:
+                    published[slot] = max(0, self._highest[slot])
+            self._left_at = published
+            self._ends = sum(published) - refused
 
     def expected(self, published: Sequence[int], *, refused: int = 0) -> int:
         """How many messages this member must have got, by the counts of its room as they are now."""
         until = self._ends
         if until is None:
             until = sum(published) - sum(published[slot] for slot in self._unknown) - refused
-        return until - sum(self._starts or ()) + self._refused_before
+        return until - sum(self._starts or ()) + self._refused_before - self._excused
+
+    def excuse(self, slot: int, numbers: Sequence[int]) -> None:
+        """Nobody owed these messages (ascending numbers) to anybody: of those that did not come, none is expected.
+
+        To be called once for each slot, when nothing more can come.
+        """
+        low = self._starts[slot] if self._starts is not None else 0
+        high = numbers[-1] if self._left_at is None else self._left_at[slot]
+        for first, last in (*self.gaps(slot), (self._highest[slot] + 1, high)):
+            begin, end = (
+                bisect.bisect_right(numbers, max(low, first - 1)),
+                bisect.bisect_right(numbers, min(high, last)),
+            )
+            self._excused += max(0, end - begin)
 
     def highest(self, slot: int) -> int:
         """The highest number that came."""

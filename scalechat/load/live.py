@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from scalechat.load.histogram import Histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Snapshot:
     send_lag_p50_ms: float | None = None
     rss_bytes: int | None = None
     """Of the load client."""
+    delivery: Histogram = field(default_factory=Histogram)
+    """The latencies of the window, for whoever adds up several processes."""
     server: ServerGlimpse | None = None
     """None when the target shows no metrics, or has not been asked yet."""
 

@@ -39,6 +39,9 @@ class Share:
     count: int = 1
 
 
+EVERYTHING: Final = Share()
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Clients are numbered 0…clients-1; client k is in room k mod rooms, and the first `publishers` clients publish.
@@ -57,11 +60,11 @@ class Plan:
     seed: int
     crowd: Crowd
     tempo: Tempo
-    share: Share = Share()
+    share: Share = EVERYTHING
     """Numbers, rooms and slots are the whole plan's in every process; only some of the clients are its own."""
 
     @classmethod
-    def of(cls, config: LoadConfig, seed: int, share: Share = Share()) -> Plan:
+    def of(cls, config: LoadConfig, seed: int, share: Share = EVERYTHING) -> Plan:
         """The plan for a configuration. Raises `UsageError` for sizes or kinds that cannot be."""
         crowd = Crowd.of(config)
         return cls(
@@ -127,6 +130,11 @@ class Plan:
     def mine(self) -> list[int]:
         """The clients of this process, in order."""
         return [client for client in range(self.clients) if self.is_mine(client)]
+
+    def most_messages(self, length_ns: int) -> int:
+        """A number that no publisher reaches in a schedule of this length (at random: not once in 10^20 times)."""
+        mean = length_ns / self.period_ns
+        return math.ceil(mean + 2 + (10 * math.sqrt(mean) + 50 if self.arrivals == "poisson" else 0))
 
     def connect_ns(self, client: int) -> int:
         """When the client is intended to connect."""

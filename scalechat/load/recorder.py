@@ -85,9 +85,11 @@ class Recorder:
         """(room, ledger) of everybody that has ever joined."""
         self._members_settled: list[int] = []
         """`members` when everything was known about what other processes published."""
+        self._published_at_leave: dict[int, tuple[int, ...]] = {}
+        """Room → `published_by` when last somebody left it."""
         self._rejected: list[int] = [0] * plan.rooms
         self.refusals: list[tuple[int, int]] = []
-        """(publisher, number) of each message of ours that the server refused."""
+        """(publisher, number) of each message of ours that the server refused; kept for other processes."""
         self._chunks = _Chunks()
         self._full: deque[_Chunks] = deque()
         """Chunks that were as many as are looked at in one turn."""
@@ -207,7 +209,7 @@ class Recorder:
         # Before the warm-up nobody has published anything, here or elsewhere.
         late = self.phase is not PhaseNumber.RAMP
         unknown = self.elsewhere.unknown_slots(room) if late else ()
-        ledger = RecipientLedger(self.published_by[room], refused=self._refused(room), unknown=unknown)
+        ledger = RecipientLedger(self.published_by[room], refused=self._rejected[room], unknown=unknown)
         self._ledgers.append((room, ledger))
         return ledger
 
@@ -217,7 +219,11 @@ class Recorder:
         self.members[room] -= 1
         self.counters.open -= 1
         unknown = self.elsewhere.unknown_slots(room)
-        ledger.leave(self.published_by[room], refused=self._refused(room), unknown=unknown)
+        # Many leave at the same moment, and then share what was published by then.
+        published = tuple(self.published_by[room])
+        if self._published_at_leave.get(room) != published:
+            self._published_at_leave[room] = published
+        ledger.leave(self._published_at_leave[room], refused=self._rejected[room], unknown=unknown)
 
     def acknowledge(self, client: int, number: int, *, at_ns: int, room_seq: int | None) -> None:
         """The server has taken the client's message."""
@@ -231,11 +237,15 @@ class Recorder:
 
     def reject(self, client: int, number: int) -> None:
         """The server has answered the client's message with an error."""
+        excused = self.broadcasts.reject(client, number)
+        if excused is None:
+            self.counters.unknown_frames += 1
+            return
+        self.counters.expected -= excused
         self.counters.rejected += 1
         self._rejected[self.plan.room_of(client)] += 1
         if self.plan.share.count > 1:
             self.refusals.append((client, number))
-        self.counters.expected -= self.broadcasts.reject(client, number)
 
     def settle(self) -> None:
         """Nobody publishes any more, and what other processes have published is as well known as it will be.
@@ -250,9 +260,12 @@ class Recorder:
         self.elsewhere.is_settled = True
         self._members_settled = list(self.members)
         if split:
-            self.counters.expected = sum(
-                ledger.expected(self.published_by[room], refused=self._refused(room)) for room, ledger in self._ledgers
-            )
+            unowed = sum(self.elsewhere.unowed_in(room) * members for room, members in enumerate(self.members))
+            self.counters.expected = self._expected() - unowed
+
+    def unowed(self) -> list[tuple[int, int]]:
+        """(publisher, number) of each message of ours that is owed to nobody: refused, or not acknowledged by now."""
+        return [*self.refusals, *self.broadcasts.unacknowledged()] if self.acknowledged else []
 
     def unseen(self) -> list[tuple[int, int, int, int]]:
         """(publisher, first, last, members that were to get it) of other processes' messages that reached nobody."""
@@ -355,12 +368,17 @@ class Recorder:
         """The messages that are left. Call it before the last `end_window`, once.
 
         Every expected delivery that did not come enters `delivery` as the time it was waited for: from its intended
-        time until now, and at least `never_ns`. A server that drops cannot look fast.
+        time until now, and at least `never_ns`. A server that drops cannot look fast. A message that was never
+        acknowledged is owed to nobody, and enters `ack_rtt` in the same way.
         """
         self.flush()
         self.has_ended = True
-        left = self._count(self.broadcasts.finish())
-        for message in left:
+        left = self.broadcasts.finish()
+        self._excuse_elsewhere(left)
+        self._excuse([message for message in left if message.unacked])
+        for message in self._count(left):
+            if message.unacked:
+                self._window(message.phase, "ack_rtt").add_many(max(never_ns, now_ns - message.sent_ns), 1)
             if message.missing:
                 waited_ns = max(never_ns, now_ns - message.intended_ns)
                 self._window(message.phase, "delivery").add_many(waited_ns, message.missing)
@@ -379,7 +397,7 @@ class Recorder:
         """
         if self.has_ended:
             return self.outstanding
-        excused = sum(self._refused(room) * members for room, members in enumerate(self.members))
+        excused = sum(count * members for count, members in zip(self._rejected, self.members, strict=True))
         return max(0, self.in_gaps - excused)
 
     @property
@@ -407,7 +425,7 @@ class Recorder:
     def missed_by(self, client: int, ledger: RecipientLedger) -> int:
         """How many messages the member did not get that it must have got."""
         room = self.plan.room_of(client)
-        return max(0, ledger.expected(self.published_by[room], refused=self._refused(room)) - ledger.received)
+        return max(0, ledger.expected(self.published_by[room], refused=self._rejected[room]) - ledger.received)
 
     def _count(self, messages: list[Broadcast]) -> list[Broadcast]:
         """Enter messages whose account is closed into the histograms of first and last deliveries."""
@@ -421,8 +439,37 @@ class Recorder:
             self._window(phase, metric).add(np.array(values, dtype=np.int64))
         return messages
 
-    def _refused(self, room: int) -> int:
-        return self._rejected[room] + self.elsewhere.refused_in[room]
+    def _excuse(self, unacked: Sequence[Broadcast]) -> None:
+        """Who got one of these messages was to get it, and nobody else."""
+        numbers: dict[tuple[int, int], list[int]] = {}
+        for message in unacked:
+            numbers.setdefault((message.room, self.plan.slot_of(message.publisher)), []).append(message.number)
+            self.counters.expected -= message.missing
+            message.expected = message.delivered
+        for (room, slot), found in numbers.items():
+            found.sort()
+            for where, ledger in self._ledgers:
+                if where == room:
+                    ledger.excuse(slot, found)
+
+    def _excuse_elsewhere(self, left: Sequence[Broadcast]) -> None:
+        """The same for messages of other processes that the server refused or never acknowledged."""
+        unowed = self.elsewhere.unowed
+        if self.plan.rooms_are_whole:
+            return
+        for publisher, numbers in unowed.items():
+            for where, ledger in self._ledgers:
+                if where == self.plan.room_of(publisher) and numbers:
+                    ledger.excuse(self.plan.slot_of(publisher), numbers)
+        for message in left:
+            if message.number in unowed.get(message.publisher, ()):
+                message.expected = message.delivered
+        self.counters.expected = self._expected()
+
+    def _expected(self) -> int:
+        return sum(
+            ledger.expected(self.published_by[room], refused=self._rejected[room]) for room, ledger in self._ledgers
+        )
 
     def _phase_of(self, intended_ns: int) -> PhaseNumber:
         return PhaseNumber.STEADY if intended_ns >= self.steady_from_ns else PhaseNumber.WARMUP

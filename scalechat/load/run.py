@@ -46,6 +46,8 @@ LOOK_S: Final = 0.02
 """Between two looks whether the drain is over."""
 FREEZE_EVERY: Final = 500
 """Clients begun between two freezes of the heap, see `_quiet_collector`."""
+RARELY: Final = 1_000
+"""Collections of the middle generation before a full one, instead of Python's 10."""
 STARTS_PER_TURN: Final = 16
 """Connections begun before everybody else gets a turn, when the ramp is behind its plan."""
 
@@ -72,6 +74,8 @@ class Run:
         self._settled = trio.Event()
         mine = todo.plan.mine()
         self._unsettled = len(mine)
+        if not mine:
+            self._settled.set()
         self._begin_ns: int | None = None
         """When publishing begins, as agreed with the other processes."""
         self._publishing: Publishing | None = None
@@ -79,6 +83,8 @@ class Run:
         """Beginning and end of the measured phase."""
         self._instruments = Instruments(todo, writer, watcher, clock)
         self._recorder = self._instruments.recorder
+        length_s = todo.config.warmup_s + todo.config.duration_s
+        self._recorder.elsewhere.most = todo.plan.most_messages(round(length_s * SECOND_NS))
         decode = Decoder(todo.dialect, todo.names, self._recorder).batch
         world = Surroundings(
             connector=todo.connector,
@@ -326,7 +332,7 @@ def _quiet_collector() -> Iterator[None]:
     since. It is rare therefore; what it alone can free, cycles that live for long, hardly comes into being here.
     """
     young, middle, old = gc.get_threshold()
-    gc.set_threshold(young, middle, 100 * old)
+    gc.set_threshold(young, middle, RARELY)
     try:
         yield
     finally:

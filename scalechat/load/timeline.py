@@ -31,10 +31,10 @@ class Timeline:
 
     __slots__ = ("_began", "_clock", "_unix_offset_ns", "start_ns")
 
-    def __init__(self, clock: NowNs, *, unix_ns: int) -> None:
-        """The run begins now, which is `unix_ns` on the wall clock. A wall clock that is set later moves nothing."""
+    def __init__(self, clock: NowNs, *, start_ns: int, unix_ns: int) -> None:
+        """The run begins at `start_ns`, which is `unix_ns` on the wall clock: one that is set later moves nothing."""
         self._clock = clock
-        self.start_ns = clock()
+        self.start_ns = start_ns
         self._unix_offset_ns = unix_ns - self.start_ns
         self._began: list[tuple[PhaseNumber, int]] = [(PhaseNumber.RAMP, self.start_ns)]
 

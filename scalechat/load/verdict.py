@@ -19,6 +19,7 @@ T = TypeVar("T", int, float)
 MAX_CPU_RATIO: Final = 0.8
 MAX_SEND_LAG_NS: Final = 10_000_000
 MAX_LAG_OF_OBJECTIVE: Final = 0.1
+MAX_CLOCK_ERROR_OF_OBJECTIVE: Final = 0.1
 MIN_ACHIEVED: Final = 0.98
 STARVED_RATIO: Final = 0.02
 """From here on it is worth saying that the load client waited for its core."""
@@ -52,6 +53,9 @@ class Facts:
     late: int
     """Those that were published later than that, or not at all, because the generator did not get to them."""
 
+    clock_error_ns: int = 0
+    """How wrong this process' clock may be where latencies are measured across machines."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -76,6 +80,7 @@ def whole_facts(each: Sequence[Facts]) -> Facts:
         intended=sum(facts.intended for facts in each),
         in_time=sum(facts.in_time for facts in each),
         late=sum(facts.late for facts in each),
+        clock_error_ns=sum(sorted(facts.clock_error_ns for facts in each)[-2:]),  # of two clocks, one against the other
     )
 
 
@@ -104,15 +109,18 @@ def judge(
         if objective.ok is None
     ]
     verdict: Verdict
+    clock = _clock_reasons(facts, slos)
     if generator:
         verdict, exit_code = "invalid", EXIT_GENERATOR
+    elif clock:
+        verdict, exit_code = "invalid", EXIT_SAMPLES
     elif missed:  # No further samples would have made that good.
         verdict, exit_code = "fail", EXIT_MISSED
     elif unsure:
         verdict, exit_code = "invalid", EXIT_SAMPLES
     else:
         verdict, exit_code = "pass", EXIT_PASS
-    reasons = generator if missed else generator + unsure
+    reasons = generator + clock if missed else generator + clock + unsure
     return Judgement(
         verdict=verdict,
         exit_code=EXIT_INTERRUPTED if facts.interrupted else exit_code,
@@ -144,6 +152,17 @@ def _implied(facts: Facts) -> list[Objective]:
         reason=None if achieved >= MIN_ACHIEVED else "the other objectives were met under less load than asked for",
     )
     return [*implied, applied]
+
+
+def _clock_reasons(facts: Facts, slos: Sequence[Slo]) -> list[Reason]:
+    bounds_ns = [slo.bound for slo in slos if slo.is_latency and slo.bound > 0]
+    if not bounds_ns or facts.clock_error_ns <= MAX_CLOCK_ERROR_OF_OBJECTIVE * min(bounds_ns):
+        return []
+    text = (
+        f"the clocks of the load machines may be {facts.clock_error_ns / 1e6:.1f} ms apart, more than a tenth of the "
+        f"tightest objective ({min(bounds_ns) / 1e6:g} ms)"
+    )
+    return [Reason(code="clock", text=text)]
 
 
 def _generator_reasons(facts: Facts, slos: Sequence[Slo]) -> list[Reason]:

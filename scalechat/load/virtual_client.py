@@ -7,13 +7,13 @@ attributes, never in an exception: `run` is the fence around it.
 
 from __future__ import annotations
 
-import random
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 import trio
 import trio_websocket
 
-from scalechat.client.transport import MAX_PAYLOAD_BYTES, LaneStream
+from scalechat.client.late import LateWebSocket, open_websocket
+from scalechat.client.transport import LaneStream, random_mask
 from scalechat.load import payload
 from scalechat.load.connector import Failure, NotOffered, failure_of
 from scalechat.load.decoding import Batch
@@ -63,7 +63,7 @@ class VirtualClient:
         self._room = world.recorder.plan.room_of(number)
         self._reader = world.dialect.reader(world.decode, world.reader)
         self._stream: LaneStream[Batch] | None = None
-        self._ws: trio_websocket.WebSocketConnection | None = None
+        self._ws: LateWebSocket | None = None
         self._patience: trio.CancelScope | None = None
         self._publish: Publish | None = None
         self._settled = False
@@ -155,20 +155,20 @@ class VirtualClient:
             sock=link.sock,
             fed=link.sock is not None,
             binary=world.dialect.binary,
+            answers_pings=True,
             traffic=world.recorder.counters.traffic,
         )
         if link.sock is not None:
             stream.on_close(world.poller.add(link.sock, stream))
         plan = world.recorder.plan
         room = world.names.room(self._room)
-        ws = self._ws = await trio_websocket.wrap_client_stream(
+        ws = self._ws = await open_websocket(
             nursery,
-            cast(trio.SocketStream, stream),  # annotated too narrowly: any stream will do
+            stream,
             world.connector.host_header,
             world.dialect.resource(world.names, self.number, room),
             subprotocols=world.dialect.subprotocols,
             extra_headers=world.dialect.extra_headers(world.names, self.number, room),
-            max_message_size=MAX_PAYLOAD_BYTES,
         )
         self.handshake_ns = world.clock() - connected_ns
         if world.dialect.subprotocols and ws.subprotocol not in world.dialect.subprotocols:
@@ -278,7 +278,6 @@ class VirtualClient:
 
     def _send(self, payload: bytes) -> bool:
         """Send a frame; False when the connection cannot take it."""
-        # Any mask would do for a server; a zero one would make unmasking look cheaper than it is.
-        mask = random.getrandbits(32).to_bytes(4, "little")
-        frame = masked_frame(payload, mask, binary=self._world.dialect.binary)
+        # A mask of zeros would make unmasking look cheaper than it is.
+        frame = masked_frame(payload, random_mask(), binary=self._world.dialect.binary)
         return self._stream is not None and self._stream.send_nowait(frame)

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import errno
 import signal
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -49,10 +51,13 @@ class Bound:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-async def serve(config: ServeConfig, *, task_status: trio.TaskStatus[Bound] = trio.TASK_STATUS_IGNORED) -> None:
+async def serve(
+    config: ServeConfig, *, ends_process: bool = False, task_status: trio.TaskStatus[Bound] = trio.TASK_STATUS_IGNORED
+) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
-    Reports the bound address by `task_status` once everything that may fail has succeeded.
+    Reports the bound address by `task_status` once everything that may fail has succeeded. `ends_process`: nothing
+    comes after it, so a signal that arrives after the drain has nothing left to end and is kept from the process.
 
     Resource handling: owns the port, the process's logging and its two signals while it runs. Cancelling it closes
     every connection at once, without a drain.
@@ -62,17 +67,41 @@ async def serve(config: ServeConfig, *, task_status: trio.TaskStatus[Bound] = tr
     configure_logging(config.log_format, config.log_level)
     file_limit_before, file_limit = raise_file_limit()
     node = Node(config, file_limit)
-    try:
-        sockets = bind(config.host, config.port, backlog=config.backlog, send_buffer_bytes=config.send_buffer_bytes)
-    except OSError as error:
-        raise OperationalError(_cannot_listen(config, error)) from error
-    listener = node.listen_on(sockets)
+    sockets = bind_or_tell(config)
     bound = Bound(config.host, sockets[0].getsockname()[1])
-    with (
-        observed_collections(node.observe_collection),
-        collector_for_many_connections(),
-        trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
-    ):
+
+    def announce() -> None:
+        log.info(
+            "listening",
+            url=bound.http_url,
+            file_limit=file_limit,
+            file_limit_before=file_limit_before,
+            max_connections=node.admission.max_connections,
+            fanout=config.fanout,
+            bus=redact_url(config.bus),
+        )
+        task_status.started(bound)
+
+    with stop_signals(ends_process=ends_process) as stops:
+        await run_node(node, sockets, stops, drain_s=config.drain_s, announce=announce)
+
+
+async def run_node(
+    node: Node,
+    sockets: list[socket.socket],
+    stops: AsyncIterator[object],
+    *,
+    drain_s: float,
+    announce: Callable[[], None],
+    others_quiet: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """The node's nurseries, see the module's docstring. The first of `stops` begins the drain, the second ends it.
+
+    `announce` is called once clients can come; `others_quiet` returns when the nodes that end together with this one
+    publish nothing more either. The sockets are the node's from here on.
+    """
+    listener = node.listen_on(sockets)
+    with observed_collections(node.observe_collection), collector_for_many_connections():
         async with trio.open_nursery() as services:
             await services.start(node.bus.run, node.hub.deliver)
             for service in node.services:
@@ -80,28 +109,49 @@ async def serve(config: ServeConfig, *, task_status: trio.TaskStatus[Bound] = tr
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as accept:
                     accept.start_soon(listener.run, connections)
-                    log.info(
-                        "listening",
-                        url=bound.http_url,
-                        file_limit=file_limit,
-                        file_limit_before=file_limit_before,
-                        max_connections=node.admission.max_connections,
-                        fanout=config.fanout,
-                        bus=redact_url(config.bus),
-                    )
-                    task_status.started(bound)
-                    await anext(signals)
+                    announce()
+                    await anext(stops)
                     accept.cancel_scope.cancel()
-                connections.cancel_scope.deadline = trio.current_time() + config.drain_s
-                services.start_soon(_cancel_at_next, signals, connections.cancel_scope)
-                await node.drain()
+                connections.cancel_scope.deadline = trio.current_time() + drain_s
+                services.start_soon(_cancel_at_next, stops, connections.cancel_scope)
+                await node.drain(others_quiet)
             services.cancel_scope.cancel()
     log.info("stopped", **node.figures.totals())
 
 
-async def _cancel_at_next(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
-    await anext(signals)
+async def _cancel_at_next(stops: AsyncIterator[object], scope: trio.CancelScope) -> None:
+    await anext(stops)
     scope.cancel()
+
+
+@contextmanager
+def stop_signals(*, ends_process: bool) -> Iterator[AsyncIterator[int]]:
+    """SIGTERM and SIGINT while entered. With `ends_process`, those that come after are kept from the process.
+
+    They would find the handlers of a process that is not serving, and end it with another exit code than 0.
+    """
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    with trio.open_signal_receiver(*numbers) as signals:
+        yield signals
+        if ends_process:  # Blocked first: between two handlers there is a moment with the default one.
+            signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    if ends_process:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def bind_or_tell(config: ServeConfig, *, shared: bool = False) -> list[socket.socket]:
+    """`bind` where the configuration says, or raise the `OperationalError` that tells the user what to do."""
+    try:
+        return bind(
+            config.host,
+            config.port,
+            backlog=config.backlog,
+            send_buffer_bytes=config.send_buffer_bytes,
+            shared=shared,
+        )
+    except OSError as error:
+        raise OperationalError(_cannot_listen(config, error)) from error
 
 
 def _cannot_listen(config: ServeConfig, error: OSError) -> str:

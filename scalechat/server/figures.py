@@ -29,7 +29,7 @@ class Rates:
 
 
 class Figures:
-    """Samples counters once a second while `run` runs."""
+    """Samples counters once a second while `run` runs. `note_accepts` is told the rate of WebSockets each time."""
 
     def __init__(
         self,
@@ -38,12 +38,14 @@ class Figures:
         *,
         read_gauges: Callable[[], Gauges],
         loop_lag_p99_s: Callable[[], float],
+        note_accepts: Callable[[float], None],
         log_period_s: float,
     ) -> None:
         self._counters = counters
         self._backlog = backlog
         self._read_gauges = read_gauges
         self._loop_lag_p99_s = loop_lag_p99_s
+        self._note_accepts = note_accepts
         self._log_period_s = log_period_s
         self._footprint = Footprint()
         self._began_s = time.monotonic()
@@ -79,13 +81,15 @@ class Figures:
                 cpu_ratio=(now[3] - last[3]) / elapsed_s,
                 rss_bytes=self._footprint.rss_bytes,
             )
+            self._note_accepts((now[4] - last[4]) / elapsed_s)
             last = now
             if trio.current_time() - logged_s >= self._log_period_s:
                 logged_s = trio.current_time()
                 self._log()
 
-    def _sample(self) -> tuple[float, int, int, float]:
-        return (trio.current_time(), self._counters.publications, self._counters.deliveries, time.process_time())
+    def _sample(self) -> tuple[float, int, int, float, int]:
+        c = self._counters
+        return (trio.current_time(), c.publications, c.deliveries, time.process_time(), c.accepts["websocket"])
 
     def _log(self) -> None:
         gauges = self._read_gauges()

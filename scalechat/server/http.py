@@ -7,14 +7,17 @@ explicitly, or to whoever has the API key; the API itself always needs the key.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from http import HTTPStatus
 from importlib.metadata import version
+from typing import cast
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -23,25 +26,8 @@ from scalechat.server.assets import load_assets
 from scalechat.server.http_access import Access
 from scalechat.server.http_api import ErrorBody, api_router
 from scalechat.server.hub import Hub
-from scalechat.server.metrics import Metrics
+from scalechat.server.site import Site, SiteError, Stats
 from scalechat.wire.messages import BadMessage
-
-
-class Stats(BaseModel):
-    """A few live figures, as the page shows them. Rates are over the last second."""
-
-    connections: int
-    rooms: int
-    publications_total: int
-    deliveries_total: int
-    publications_per_s: float
-    deliveries_per_s: float
-    loop_lag_p99_ms: float
-    queue_bytes: int
-    cpu_ratio: float
-    rss_bytes: int
-    uptime_s: float
-    draining: bool
 
 
 class Health(BaseModel):
@@ -52,13 +38,10 @@ def build_app(
     *,
     hub: Hub,
     bus: Bus,
-    metrics: Metrics,
+    site: Site,
     access: Access,
-    read_stats: Callable[[], Stats],
-    not_ready: Callable[[], str | None],
-    now_s: Callable[[], float],
 ) -> FastAPI:
-    """The app. `not_ready` returns why no more clients should be sent here; `now_s` is the queues' clock."""
+    """The app."""
     app = FastAPI(
         title="Scale-Chat",
         version=version("scalechat"),
@@ -68,8 +51,8 @@ def build_app(
         description="The HTTP side of a Scale-Chat server. Chat itself is the WebSocket at /ws.",
     )
     _answer_errors(app)
-    app.include_router(_pages(app, metrics, access, read_stats, not_ready))
-    app.include_router(api_router(hub, bus, access, now_s))
+    app.include_router(_pages(app, site, access))
+    app.include_router(api_router(hub, bus, site, access))
     return app
 
 
@@ -98,6 +81,7 @@ def _answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, bad_request)
     app.add_exception_handler(BadMessage, bad_message)
     app.add_exception_handler(BusError, bus_busy)
+    app.add_exception_handler(SiteError, bus_busy)
 
 
 def _error(status: int, code: str, detail: str, headers: object = None) -> JSONResponse:
@@ -105,13 +89,17 @@ def _error(status: int, code: str, detail: str, headers: object = None) -> JSONR
     return JSONResponse(ErrorBody(code=code, detail=detail).model_dump(), status, headers=extra)
 
 
-def _pages(
-    app: FastAPI,
-    metrics: Metrics,
-    access: Access,
-    read_stats: Callable[[], Stats],
-    not_ready: Callable[[], str | None],
-) -> APIRouter:
+class _Families:
+    """What prometheus-client's encoders read: a registry that has been asked already."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def _pages(app: FastAPI, site: Site, access: Access) -> APIRouter:
     router = APIRouter()
     assets = load_assets()
     readable = [Depends(access.page)]
@@ -124,7 +112,7 @@ def _pages(
     @router.get("/readyz", tags=["health"], responses={503: {"model": Health}})
     async def ready(response: Response) -> Health:
         """Whether new clients should be sent here: 503 while draining or at a limit."""
-        why = not_ready()
+        why = await site.not_ready()
         if why is not None:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
         return Health(status=why or "ready")
@@ -132,13 +120,14 @@ def _pages(
     @router.get("/stats", dependencies=readable, tags=["health"])
     async def stats() -> Stats:
         """A few live figures."""
-        return read_stats()
+        return await site.stats()
 
     @router.get("/metrics", dependencies=readable, tags=["health"], response_class=PlainTextResponse)
     async def scrape(request: Request) -> Response:
         """Prometheus text, or OpenMetrics when the Accept header asks for it."""
+        families = _Families(await site.families())
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(metrics.registry), media_type=content_type)
+        return Response(encode(cast("CollectorRegistry", families)), media_type=content_type)
 
     @router.get("/openapi.json", dependencies=readable, include_in_schema=False)
     async def openapi() -> JSONResponse:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import AfterValidator, BaseModel, Field
@@ -13,6 +12,7 @@ from starlette.exceptions import HTTPException
 from scalechat.bus.base import Bus
 from scalechat.server.http_access import Access
 from scalechat.server.hub import Hub
+from scalechat.server.site import Connections, Site, SortConnections
 from scalechat.wire.codec import MAX_HISTORY_ITEMS
 from scalechat.wire.messages import MAX_ID_CHARS, Publication, parse_name
 
@@ -79,28 +79,11 @@ class PresenceOut(BaseModel):
     count: int
 
 
-class ConnectionOut(BaseModel):
-    session: str
-    client_id: str | None = Field(serialization_alias="clientId")
-    dialect: str
-    address: str
-    rooms: list[str]
-    queue_frames: int
-    queue_bytes: int
-    queue_age_s: float
-    connected_unix_s: float
-
-
-class Connections(BaseModel):
-    total: int
-    connections: list[ConnectionOut]
-
-
 RoomName = Annotated[str, Path(description="Room name: 1 to 64 letters, digits, -_.")]
 
 
-def api_router(hub: Hub, bus: Bus, access: Access, now_s: Callable[[], float]) -> APIRouter:
-    """The routes. `now_s` is the queues' clock."""
+def api_router(hub: Hub, bus: Bus, site: Site, access: Access) -> APIRouter:
+    """The routes."""
     errors: dict[int | str, dict[str, type[ErrorBody]]] = {
         status: {"model": ErrorBody} for status in (401, 403, 422, 503)
     }
@@ -136,31 +119,11 @@ def api_router(hub: Hub, bus: Bus, access: Access, now_s: Callable[[], float]) -
 
     @router.get("/connections", tags=["connections"])
     async def connections(
-        sort: Annotated[Literal["queue", "age", "connected"], Query(description="Largest first.")] = "queue",
+        sort: Annotated[SortConnections, Query(description="Largest first.")] = "queue",
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> Connections:
-        """Connections of this node; by default the slowest clients first."""
-        moment_s = now_s()
-        keys: dict[str, Callable[[ConnectionOut], float]] = {
-            "queue": lambda c: c.queue_bytes,
-            "age": lambda c: c.queue_age_s,
-            "connected": lambda c: -c.connected_unix_s,
-        }
-        every = [
-            ConnectionOut(
-                session=m.session_id,
-                client_id=m.client_id,
-                dialect=m.session.dialect.value,
-                address=m.address,
-                rooms=sorted(m.session.rooms),
-                queue_frames=m.outbox.frames,
-                queue_bytes=m.outbox.bytes,
-                queue_age_s=round(m.outbox.age_s(moment_s), 3),
-                connected_unix_s=m.connected_unix_s,
-            )
-            for m in hub.members.values()
-        ]
-        return Connections(total=len(every), connections=sorted(every, key=keys[sort], reverse=True)[:limit])
+        """Connections of this port's processes; by default the slowest clients first."""
+        return await site.connections(sort, limit)
 
     @router.delete(
         "/connections/{session}",
@@ -170,9 +133,9 @@ def api_router(hub: Hub, bus: Bus, access: Access, now_s: Callable[[], float]) -
     )
     async def disconnect(session: str) -> Response:
         """End one connection, on whichever node it is, with code 4005."""
-        if hub.kick(session):
+        if await site.kick(session):
             return Response(status_code=HTTPStatus.NO_CONTENT)
-        if not bus.spans_nodes:
+        if site.knows_all_nodes:
             raise HTTPException(HTTPStatus.NOT_FOUND, "no such connection")
         await bus.kick(session)
         return Response(status_code=HTTPStatus.ACCEPTED)

@@ -75,6 +75,8 @@ class Hub:
         self.members: dict[str, Member] = {}
         """By session id."""
         self.draining = False
+        self._publishing = 0
+        self._published: trio.Event | None = None
 
     # --- connections ------------------------------------------------------------------------------------------------
 
@@ -173,7 +175,13 @@ class Hub:
     async def publish(self, room: str, client_id: str, text: str, id: str | None = None) -> Receipt:
         """Give a message its place. Raises `BusError`, always so once this node is draining."""
         self._check_not_draining()
-        return self._counted(await self._bus.publish(room, client_id, text, id))
+        self._publishing += 1
+        try:
+            return self._counted(await self._bus.publish(room, client_id, text, id))
+        finally:
+            self._publishing -= 1
+            if self._published is not None and not self._publishing:
+                self._published.set()
 
     def publish_nowait(self, room: str, client_id: str, text: str, id: str | None = None) -> Receipt | None:
         """See `publish`; None, with nothing done, where the bus has to wait for somebody."""
@@ -189,6 +197,12 @@ class Hub:
     def _counted(self, receipt: Receipt) -> Receipt:
         self._counters.publications += not receipt.duplicate
         return receipt
+
+    async def wait_published(self) -> None:
+        """While draining: wait until no publication is under way any more."""
+        if self._publishing:
+            self._published = trio.Event()
+            await self._published.wait()
 
     # --- what the bus delivers --------------------------------------------------------------------------------------
 

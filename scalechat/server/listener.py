@@ -46,11 +46,14 @@ ServeHttp = Callable[[TcpStream, bytes], Awaitable[None]]
 log = structlog.get_logger("scalechat.server")
 
 
-def bind(host: str, port: int, *, backlog: int = 4096, send_buffer_bytes: int = 0) -> list[socket.socket]:
+def bind(
+    host: str, port: int, *, backlog: int = 4096, send_buffer_bytes: int = 0, shared: bool = False
+) -> list[socket.socket]:
     """Listening sockets for every address of `host`. Raises OSError.
 
     The kernel completes up to `backlog` connections while we are busy, silently capped at net.core.somaxconn, and holds
-    up to `send_buffer_bytes` for each client; 0 leaves that to the kernel, which grows it to megabytes.
+    up to `send_buffer_bytes` for each client; 0 leaves that to the kernel, which grows it to megabytes. `shared`: it
+    spreads connections over all shared sockets of the port, whatever processes have them.
     """
     sockets: list[socket.socket] = []
     try:
@@ -60,6 +63,8 @@ def bind(host: str, port: int, *, backlog: int = 4096, send_buffer_bytes: int = 
             sock = socket.socket(family, kind, protocol)
             sockets.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if send_buffer_bytes:  # Accepted sockets have it from their listener.
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
             if family == socket.AF_INET6:

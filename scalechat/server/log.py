@@ -15,8 +15,11 @@ from rich.console import Console
 from scalechat.config import LogFormat, LogLevel
 
 
-def configure_logging(log_format: LogFormat, level: LogLevel) -> None:
-    """Set up structlog for this process and silence the libraries' own loggers below warnings."""
+def configure_logging(log_format: LogFormat, level: LogLevel, *, worker: int | None = None) -> None:
+    """Set up structlog for this process and silence the libraries' own loggers below warnings.
+
+    `worker` is written into every line, when this process is one of several that share a port.
+    """
     terminal = sys.stderr.isatty()
     renderer: structlog.typing.Processor
     if log_format == "json" or (log_format == "auto" and not terminal):
@@ -24,8 +27,15 @@ def configure_logging(log_format: LogFormat, level: LogLevel) -> None:
     else:
         # rich knows what a terminal can do and what NO_COLOR asks for.
         renderer = structlog.dev.ConsoleRenderer(colors=Console(stderr=True).color_system is not None)
+
+    def name_worker(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        if worker is not None:
+            event["worker"] = worker
+        return event
+
     structlog.configure(
         processors=[
+            name_worker,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.StackInfoRenderer(),

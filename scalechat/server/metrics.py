@@ -65,6 +65,7 @@ class Gauges:
     queues: list[tuple[int, int]]
     tasks: int
     draining: bool
+    accept_rate_per_s: float
     bus: BusStatistics = field(default_factory=BusStatistics)
 
 
@@ -177,6 +178,8 @@ class _Snapshots(Collector):
         yield GaugeMetricFamily("scalechat_bus_waiting_bytes", "Bytes of those.", now.bus.waiting_bytes)
         yield GaugeMetricFamily("scalechat_bus_lag_seconds", "Append to delivery, newest publication.", now.bus.lag_s)
         yield GaugeMetricFamily("scalechat_tasks", "Trio tasks.", now.tasks)
+        text = "Clients per second that a drain would send elsewhere."
+        yield GaugeMetricFamily("scalechat_accept_rate_per_second", text, now.accept_rate_per_s)
         yield GaugeMetricFamily("scalechat_draining", "1 while the server is going away.", int(now.draining))
 
 

@@ -9,22 +9,25 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import cast
 
 import structlog
 import trio
 from hypercorn.typing import ASGIFramework
 
+from scalechat.bus.base import BusError
 from scalechat.bus.opening import make_bus
 from scalechat.config import ServeConfig
 from scalechat.server.admission import Admission, is_loopback
+from scalechat.server.comeback import AcceptRate, slots_ms
 from scalechat.server.connection import WebSocketService
 from scalechat.server.conversation import ConversationLimits
 from scalechat.server.eviction import Evictor
 from scalechat.server.fanout import Sweeper
-from scalechat.server.figures import Figures
+from scalechat.server.figures import SAMPLE_S, Figures
 from scalechat.server.heartbeat import Heartbeat
-from scalechat.server.http import Stats, build_app
+from scalechat.server.http import build_app
 from scalechat.server.http_access import Access
 from scalechat.server.http_service import HttpService
 from scalechat.server.hub import Hub
@@ -33,6 +36,7 @@ from scalechat.server.metrics import Counters, Gauges, Metrics
 from scalechat.server.outbox import Backlog, QueueLimits
 from scalechat.server.pump import open_pump
 from scalechat.server.resync import Resync
+from scalechat.server.site import Here, Site, Stats
 from scalechat.server.slow_consumer import RoomPolicies
 from scalechat.server.strategies import STRATEGIES
 from scalechat.server.vitals import LoopLag
@@ -42,18 +46,23 @@ RESERVED_FDS = 64
 """Descriptors kept for everything that is no client: the loop, listeners, files, a scrape."""
 FILE_LIMIT_CAP = 1_000_000
 """What "as many as the file limit allows" means where the limit is infinite."""
-RECONNECTS_PER_S = 1000
-"""Clients asked to come back per second after a drain: a third of what a node accepts on one core."""
-RECONNECT_AFTER_MS = 500
-"""The earliest: the time a supervisor takes to start the next process."""
+
+CATCH_UP_S = 5.0
+"""For publications under way to have an answer and for what other nodes have acknowledged to arrive. A bus that is away
+does not hold up the goodbyes: clients resume from their position."""
 
 log = structlog.get_logger("scalechat.server")
 
 
 class Node:
-    """One server process's parts. `file_limit` is the process's limit of open files."""
+    """One server process's parts. `file_limit` is the process's limit of open files.
 
-    def __init__(self, config: ServeConfig, file_limit: int) -> None:
+    `site_around` makes of this process's site the one that the HTTP side tells about, when others share the port.
+    """
+
+    def __init__(
+        self, config: ServeConfig, file_limit: int, *, site_around: Callable[[Here], Site] | None = None
+    ) -> None:
         self._config = config
         counters = Counters()
         self.counters = counters
@@ -98,21 +107,28 @@ class Node:
         )
         self._metrics = Metrics(counters, self._backlog, read_gauges=self._gauges, limits=self._limits())
         self.loop_lag = LoopLag(self._metrics.loop_lag_s.observe)
+        self._accept_rate = AcceptRate()
         self.figures = Figures(
             counters,
             self._backlog,
             read_gauges=self._gauges,
             loop_lag_p99_s=lambda: self.loop_lag.recent_p99_s,
+            note_accepts=lambda per_s: self._accept_rate.note(per_s, self.loop_lag.worst_s(SAMPLE_S)),
             log_period_s=config.log_period_s,
+        )
+        self.here = Here(
+            self.hub,
+            self._metrics,
+            read_stats=self._stats,
+            not_ready=self._not_ready,
+            knows_all_nodes=not self.bus.spans_nodes,
+            now_s=trio.current_time,
         )
         app = build_app(
             hub=self.hub,
             bus=self.bus,
-            metrics=self._metrics,
+            site=site_around(self.here) if site_around else self.here,
             access=Access(config.api_key, open_pages=config.public_pages or is_loopback(config.host)),
-            read_stats=self._stats,
-            not_ready=self._not_ready,
-            now_s=trio.current_time,
         )
         self._http = HttpService(
             cast("ASGIFramework", app),
@@ -158,16 +174,22 @@ class Node:
         runs = [self.sweeper.run, self.heartbeat.run, self.loop_lag.run, self.figures.run]
         return runs if self._pump is None else [self._pump.run, *runs]
 
-    async def drain(self) -> None:
+    async def drain(self, others_quiet: Callable[[], Awaitable[None]] | None = None) -> None:
         """Acknowledge nothing more, offer everything acknowledged, then tell every client when to come back."""
         self.admission.draining = self.hub.draining = True
+        with trio.move_on_after(CATCH_UP_S):
+            await self.hub.wait_published()
+            if others_quiet is not None:
+                await others_quiet()
+            with suppress(BusError):
+                await self.bus.wait_caught_up()
         members = list(self.hub.members.values())
         await self.sweeper.wait_idle()
-        log.info("draining", connections=len(members), drain_s=self._config.drain_s)
-        random.shuffle(members)
-        for slot, member in enumerate(members):
-            spread_ms = (slot + random.random()) * 1000 / RECONNECTS_PER_S
-            member.end(closing.DRAINING, retry_after_ms=RECONNECT_AFTER_MS + int(spread_ms))
+        per_s = self._accept_rate.per_s
+        log.info("draining", connections=len(members), drain_s=self._config.drain_s, back_per_s=round(per_s))
+        random.shuffle(members)  # Whoever came first is not the first to wait each time.
+        for slot, (member, after_ms) in enumerate(zip(members, slots_ms(len(members), per_s), strict=True)):
+            member.end(closing.DRAINING, retry_after_ms=after_ms)
             if slot % 100 == 99:
                 await trio.lowlevel.checkpoint()
         await self._http.drain()
@@ -196,6 +218,7 @@ class Node:
             queues=[(outbox.frames, outbox.bytes) for outbox in self._backlog.outboxes],
             tasks=trio.lowlevel.current_statistics().tasks_living,
             draining=self.admission.draining,
+            accept_rate_per_s=self._accept_rate.per_s,
             bus=self.bus.statistics(),
         )
 

@@ -32,6 +32,10 @@ class LoopLag:
         recent = sorted(self._recent_s)
         return recent[int(len(recent) * 0.99)] if recent else 0.0
 
+    def worst_s(self, of_the_last_s: float) -> float:
+        """The latest that the loop was in the last seconds."""
+        return max(self._recent_s[-max(1, int(of_the_last_s / LAG_PROBE_S)) :], default=0.0)
+
     async def run(self) -> None:
         """Probe until cancelled."""
         while True:

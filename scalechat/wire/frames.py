@@ -45,6 +45,16 @@ def pong_frame(payload: bytes) -> bytes:
     return _header(_PONG, len(payload), 0) + payload
 
 
+def masked_pong_frame(payload: bytes, mask: bytes) -> bytes:
+    """One masked Pong, as a client sends it."""
+    return _header(_PONG, len(payload), _MASKED) + mask + xor(payload, mask)
+
+
+def masked_close_frame(code: int, mask: bytes) -> bytes:
+    """One masked Close without a reason, as a client sends it."""
+    return _header(_CLOSE, 2, _MASKED) + mask + xor(struct.pack("!H", code), mask)
+
+
 def close_frame(code: int, reason: str) -> bytes:
     """One unmasked Close; `reason` has 123 bytes of UTF-8 at most."""
     payload = struct.pack("!H", code) + reason.encode()

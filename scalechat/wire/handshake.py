@@ -1,4 +1,4 @@
-"""The opening handshake as a server reads and answers it (RFC 6455 section 4.2). Sans-IO.
+"""The opening handshake as a server reads and answers it, and as a client asks (RFC 6455 section 4). Sans-IO.
 
 Strict on purpose: what is accepted here is replayed to the WebSocket library when a connection needs it, so nothing may
 pass that the library would refuse. Every real client's request is of this form; anything else gets a 400.
@@ -20,6 +20,8 @@ _REQUEST_LINE: Final = re.compile(rb"GET ([!-~]+) HTTP/1\.1")
 _HEADER: Final = re.compile(rb"\r\n([!#$%&'*+.^_`|~0-9A-Za-z-]++):([ -~\t]*+)(?=\r\n)")
 """Possessive throughout: with anything to go back over, 16 KiB of spaces would hold the loop for an hour."""
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.1 101(?: [ -~]*+)?(?=\r\n)")
+_ANSWERED: Final = frozenset(("connection", "sec-websocket-accept", "sec-websocket-protocol", "upgrade"))
 _ONCE: Final = frozenset(("connection", "host", "origin", "sec-websocket-key", "sec-websocket-version", "upgrade"))
 
 
@@ -63,9 +65,58 @@ def parse_upgrade(head: bytes) -> Upgrade:
     return Upgrade(line[1].decode(), headers, subprotocols, headers["sec-websocket-key"])
 
 
+def accept_of(key: str) -> bytes:
+    """What Sec-WebSocket-Accept answers to a key."""
+    return base64.b64encode(sha1(key.encode() + _GUID, usedforsecurity=False).digest())
+
+
+def upgrade_request(
+    host: str, target: str, key: str, subprotocols: Sequence[str], headers: Sequence[tuple[bytes, bytes]]
+) -> bytes | None:
+    """A client's request; None when something in it may not stand in a request."""
+    lines = [b"Host: " + host.encode(), b"Upgrade: websocket", b"Connection: Upgrade"]
+    lines += [b"Sec-WebSocket-Key: " + key.encode(), b"Sec-WebSocket-Version: 13"]
+    if subprotocols:
+        lines.append(b"Sec-WebSocket-Protocol: " + ", ".join(subprotocols).encode())
+    lines += [name + b": " + value for name, value in headers]
+    head = b"\r\n".join((b"GET " + target.encode() + b" HTTP/1.1", *lines, b"", b""))
+    try:
+        return head if parse_upgrade(head).target == target else None
+    except BadHandshake:
+        return None
+
+
+def accepted(head: bytes, key: str, subprotocols: Sequence[str]) -> tuple[str | None] | None:
+    """The subprotocol that a server's plain answer chooses, in a tuple; None for an answer a library should judge.
+
+    `head` ends in an empty line; `subprotocols` are those that were offered.
+    """
+    line = _STATUS_LINE.match(head)
+    if line is None:
+        return None
+    headers: dict[str, str] = {}
+    at = line.end()
+    while (field := _HEADER.match(head, at)) is not None:
+        at = field.end()
+        name = field[1].decode().lower()
+        if name in headers and name in _ANSWERED:
+            return None
+        headers[name] = field[2].decode().strip(" \t")
+    chosen = headers.get("sec-websocket-protocol")
+    plain = (
+        head[at:] == b"\r\n\r\n"
+        and headers.get("upgrade", "").lower() == "websocket"
+        and headers.get("connection", "").lower() == "upgrade"
+        and headers.get("sec-websocket-accept", "").encode() == accept_of(key)
+        and "sec-websocket-extensions" not in headers
+        and (chosen is None or chosen in subprotocols)
+    )
+    return (chosen,) if plain else None
+
+
 def accept_response(upgrade: Upgrade, subprotocol: str | None) -> bytes:
     """The answer that opens the WebSocket. No extension is ever accepted, so that all members' frames are equal."""
-    accept = base64.b64encode(sha1(upgrade.key.encode() + _GUID, usedforsecurity=False).digest())
+    accept = accept_of(upgrade.key)
     chosen = b"" if subprotocol is None else b"Sec-WebSocket-Protocol: " + subprotocol.encode() + b"\r\n"
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "

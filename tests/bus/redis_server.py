@@ -65,10 +65,8 @@ class RedisServer:
 
 
 @contextlib.contextmanager
-def redis_server(*options: str) -> Iterator[RedisServer]:
-    """A running Redis; the caller has made sure that there is a binary."""
-    binary = shutil.which("redis-server")
-    assert binary is not None
+def redis_server(binary: str, *options: str) -> Iterator[RedisServer]:
+    """A running Redis."""
     folder = Path(tempfile.mkdtemp(prefix="scalechat-redis-"))  # Short: a socket's path has 107 characters at most.
     server = RedisServer(binary, folder, options)
     try:

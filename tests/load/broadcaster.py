@@ -1,7 +1,8 @@
-"""A small broadcast server for tests: plain or v1, honest or lying by a seed, and it knows what it did.
+"""A small broadcast server for tests: plain or v1, honest or faulty by a seed, and it knows what it did.
 
-It speaks through trio-websocket over any stream. Its truth is counted where it acts, from its own point of view, so a
-test can hold the load client's ledger against it. It shares no code with the product but the words of the protocol.
+It speaks through trio-websocket over any stream. Its truth is a list of everything it took, with who was to get it and
+who did, written down where a frame leaves; so a test can hold the load client's ledger against it. Apart from the
+header of a phantom it shares no code with the product but the words of the protocol.
 """
 
 from __future__ import annotations
@@ -9,50 +10,124 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import trio
 import trio_websocket
 
+from scalechat.load import payload
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lies:
-    """Probabilities for each delivery (and, for `reject`, each publication), and stalls of everything."""
+    """Probabilities for each delivery, and apart from that what is said below."""
 
     drop: float = 0.0
     duplicate: float = 0.0
     reorder: float = 0.0
+    """It comes later than it should, and others overtake it."""
+    delay: float = 0.0
+    """It comes later, and everything after it for this member waits as well."""
     corrupt: float = 0.0
+    """A character of the text is another one; what carries it is intact."""
+    tear: float = 0.0
+    """The end of the frame is missing."""
+    phantom: float = 0.0
+    """Before it, something comes that nobody published."""
     reject: float = 0.0
+    """Of a publication: refused, and told so (v1)."""
+    mute: float = 0.0
+    """Of a publication: broadcast, and never acknowledged (v1)."""
+    swallow: float = 0.0
+    """Of a publication: neither broadcast nor acknowledged."""
+    refuse: float = 0.0
+    """Of a connection but the first: HTTP 503, or hung up on."""
+    accept_s: float = 0.0
+    """So long a connection waits for its handshake."""
+    kills: Sequence[float] = ()
+    """Seconds of Trio's clock: then one connection is cut."""
     stalls: Sequence[tuple[float, float]] = ()
     """(from, until) in seconds of Trio's clock: what arrives meanwhile is broadcast at the end."""
     seed: int = 0
+
+
+Item = tuple[str, Callable[[], None]] | float
+"""A frame and what to note when it leaves, or a pause in seconds."""
+LATE_S = (0.01, 0.7)
+"""What comes late comes so much later."""
+
+
+@dataclass(eq=False)
+class Taken:
+    """A publication: who was there when it came, and who really got it."""
+
+    publisher: str
+    number: int
+    due: frozenset[Member]
+    got: set[Member] = field(default_factory=set)
+    acked: bool = True
+    rejected: bool = False
 
 
 @dataclass
 class Truth:
     """What was really done."""
 
-    published: int = 0
-    rejected: int = 0
-    due: int = 0
-    """Deliveries that an honest server would have made."""
-    dropped: int = 0
+    taken: list[Taken] = field(default_factory=list)
     duplicated: int = 0
     reordered: int = 0
     corrupted: int = 0
+    phantom: int = 0
+
+    @property
+    def published(self) -> int:
+        return len(self.taken)
+
+    @property
+    def rejected(self) -> int:
+        return sum(message.rejected for message in self.taken)
+
+    @property
+    def unacked(self) -> int:
+        return sum(not message.acked and not message.rejected for message in self.taken)
+
+    @property
+    def delivered(self) -> int:
+        return sum(len(message.got) for message in self.taken)
+
+    @property
+    def missing(self) -> int:
+        """Of what was taken for good: refused and unacknowledged messages are owed to nobody."""
+        return sum(len(message.due - message.got) for message in self.taken if message.acked)
+
+    @property
+    def expected(self) -> int:
+        return self.delivered + self.missing
+
+    def figures(self) -> dict[str, int]:
+        """As the ledger of a run names them."""
+        counts = "published rejected unacked expected delivered missing duplicated reordered corrupted phantom"
+        return {name: getattr(self, name) for name in counts.split()}
 
 
 @dataclass(eq=False)
 class Member:
-    """One connection. `held` is a message kept back until its publisher's next one went out."""
+    """One connection."""
 
     room: str
     client_id: str
-    send: trio.MemorySendChannel[str]
-    held: dict[str, str] = field(default_factory=dict)
+    stream: trio.abc.Stream
+    send: trio.MemorySendChannel[Item]
+    nursery: trio.Nursery
+    highest: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def say(self, words: dict[str, Any], note: Callable[[], None] = lambda: None) -> None:
+        """Send something; `note` is called when it leaves."""
+        self.send.send_nowait((json.dumps(words), note))
 
 
 class Broadcaster:
@@ -65,103 +140,179 @@ class Broadcaster:
         self.rooms: defaultdict[str, list[Member]] = defaultdict(list)
         self._random = random.Random(self.lies.seed)
         self._lengths: defaultdict[str, int] = defaultdict(int)
+        self._counts: defaultdict[str, int] = defaultdict(int)
+        self._connections = 0
+
+    async def misbehave(self) -> None:
+        """Carry out what is planned by the clock."""
+        for at in sorted(self.lies.kills):
+            await trio.sleep_until(at)
+            members = [member for room in self.rooms.values() for member in room]
+            if members:
+                await trio.aclose_forcefully(self._random.choice(members).stream)
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         """One connection, to its end."""
+        self._connections += 1
+        if self._connections > 1 and self._lying(self.lies.refuse):
+            if self._lying(0.5):
+                await stream.receive_some(4096)
+                await stream.send_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+            await stream.aclose()
+            return
+        await trio.sleep(self.lies.accept_s)
         try:
             async with trio.open_nursery() as nursery:
                 request = await trio_websocket.wrap_server_stream(nursery, stream)
                 query = parse_qs(urlsplit(request.path).query)
                 room = query["room"][0]
                 ws = await request.accept(subprotocol="scalechat.v1" if self.v1 else None)
-                send, receive = trio.open_memory_channel[str](10_000)
-                member = Member(room, query["clientId"][0], send)
+                send, receive = trio.open_memory_channel[Item](100_000)
+                member = Member(room, query["clientId"][0], stream, send, nursery)
                 nursery.start_soon(self._write, ws, receive)
                 if self.v1:
                     self._greet(member)
                 self.rooms[room].append(member)
+                arrived, todo = trio.open_memory_channel[tuple[Taken, dict[str, Any]]](100_000)
+                nursery.start_soon(self._work, member, todo)
                 try:
                     while True:
-                        await self._take(member, str(await ws.get_message()))
+                        message = json.loads(await ws.get_message())
+                        arrived.send_nowait((self._book(member, message), message))
                 finally:
                     self.rooms[room].remove(member)
                     nursery.cancel_scope.cancel()
         except* (trio_websocket.ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
             pass
 
-    def release(self) -> None:
-        """Send everything that is still held back; nothing overtook it, so this is no reordering."""
-        for members in self.rooms.values():
-            for member in members:
-                for text in member.held.values():
-                    member.send.send_nowait(text)
-                member.held.clear()
+    def _book(self, sender: Member, message: dict[str, Any]) -> Taken:
+        """It has come: from now on it is owed to whoever is in the room."""
+        publisher = message["id"].partition("-")[0] if self.v1 else message["clientId"]
+        self._counts[publisher] += 1
+        number = int(message["id"].partition("-")[2]) if self.v1 else self._counts[publisher]
+        taken = Taken(publisher, number, frozenset(self.rooms[sender.room]), acked=not self.v1)
+        self.truth.taken.append(taken)
+        return taken
 
-    async def _write(self, ws: trio_websocket.WebSocketConnection, texts: trio.MemoryReceiveChannel[str]) -> None:
-        async for text in texts:
-            await ws.send_message(text)
+    async def _work(self, sender: Member, todo: trio.MemoryReceiveChannel[tuple[Taken, dict[str, Any]]]) -> None:
+        async for taken, message in todo:
+            await self.take(sender, taken, message)
 
-    def _greet(self, member: Member) -> None:
-        limits = {"message_size_bytes": 65536, "message_rate_per_s": 0}
-        welcome = {"type": "welcome", "clientId": member.client_id, "session": "s", "protocol": "scalechat.v1"}
-        member.send.send_nowait(json.dumps(welcome | {"limits": limits, "heartbeat_ms": 25_000}))
-        seq = self._lengths[member.room]
-        joined = {"type": "joined", "room": member.room, "epoch": "e", "seq": seq, "members": 1, "recovered": False}
-        member.send.send_nowait(json.dumps(joined | {"history": []}))
-
-    async def _take(self, sender: Member, text: str) -> None:
+    async def take(self, sender: Member, taken: Taken, message: dict[str, Any]) -> None:
+        """Broadcast it; subclasses may wait before."""
         for begin, end in self.lies.stalls:
             if begin <= trio.current_time() < end:
                 await trio.sleep_until(end)
-        self.truth.published += 1
-        message = json.loads(text)
+        self._broadcast(sender, taken, message)
+
+    def _broadcast(self, sender: Member, taken: Taken, message: dict[str, Any]) -> None:
         if self._lying(self.lies.reject):
-            self.truth.rejected += 1
             error = {"type": "error", "code": "busy", "detail": "not now", "id": message["id"]}
-            sender.send.send_nowait(json.dumps(error))
+            sender.say(error, partial(setattr, taken, "rejected", True))
+            return
+        if self._lying(self.lies.swallow):
             return
         if self.v1:
             self._lengths[sender.room] += 1
             seq = self._lengths[sender.room]
-            message = {
-                "clientId": sender.client_id,
-                "Message": message["Message"],
-                "room": sender.room,
-                "seq": seq,
-                "ts": 0,
-                "id": message["id"],
-            }
-            sender.send.send_nowait(json.dumps({"type": "ack", "id": message["id"], "room": sender.room, "seq": seq}))
+            if not self._lying(self.lies.mute):
+                ack = {"type": "ack", "id": message["id"], "room": sender.room, "seq": seq}
+                sender.say(ack, partial(setattr, taken, "acked", True))
+            place = {"room": sender.room, "seq": seq, "ts": 0, "id": message["id"]}
+            message = {"clientId": sender.client_id, "Message": message["Message"], **place}
         # One text for everybody, as every broadcast server sends it.
         text = json.dumps(message)
-        publisher = message["id"].partition("-")[0] if self.v1 else message["clientId"]
         for member in self.rooms[sender.room]:
-            self._deliver(member, publisher, text, message)
+            self._deliver(member, taken, text, message)
 
-    def _deliver(self, member: Member, publisher: str, text: str, message: dict[str, object]) -> None:
-        truth = self.truth
-        truth.due += 1
-        held = member.held.pop(publisher, None)
-        if self._lying(self.lies.drop):
-            truth.dropped += 1
-        elif self._lying(self.lies.corrupt):
-            truth.corrupted += 1
-            body = str(message["Message"])
-            at = self._random.randrange(len(body))
-            damaged = body[:at] + ("x" if body[at] != "x" else "y") + body[at + 1 :]
-            member.send.send_nowait(json.dumps(message | {"Message": damaged}))
-        elif held is None and self._lying(self.lies.reorder):
-            member.held[publisher] = text
+    def _deliver(self, member: Member, taken: Taken, text: str, message: dict[str, Any]) -> None:
+        lies = self.lies
+        item = (text, partial(self._note, member, taken))
+        if self._lying(lies.phantom):
+            member.say(message | {"Message": self._invented(str(message["Message"]))}, self._note_phantom)
+        if self._lying(lies.delay):
+            member.send.send_nowait(self._random.uniform(*LATE_S))
+        if self._lying(lies.drop):
             return
+        if self._lying(lies.corrupt):
+            member.say(message | {"Message": self._damaged(str(message["Message"]))}, self._note_damage)
+        elif self._lying(lies.tear):
+            member.send.send_nowait((text[: -self._random.randint(1, 9)], self._note_damage))
+        elif self._lying(lies.reorder):
+            member.nursery.start_soon(self._late, member, item)
         else:
-            member.send.send_nowait(text)
-            if held is not None:
-                truth.reordered += 1
-            if self._lying(self.lies.duplicate):
-                truth.duplicated += 1
-                member.send.send_nowait(text)
-        if held is not None:
-            member.send.send_nowait(held)
+            member.send.send_nowait(item)
+            if self._lying(lies.duplicate):
+                if self._lying(0.5):
+                    member.send.send_nowait(item)
+                else:
+                    member.nursery.start_soon(self._late, member, item)
+
+    async def _late(self, member: Member, item: Item) -> None:
+        await trio.sleep(self._random.uniform(*LATE_S))
+        member.send.send_nowait(item)
+
+    def _damaged(self, text: str) -> str:
+        at = self._random.randrange(len(text))
+        return text[:at] + ("x" if text[at] != "x" else "y") + text[at + 1 :]
+
+    def _invented(self, text: str) -> str:
+        header = payload.decode(text)
+        assert isinstance(header, payload.Header)
+        others = (
+            header._replace(sequence=header.sequence + 1_000_000),
+            header._replace(sequence=0),
+            header._replace(publisher=header.publisher + 1_000_000),
+            header._replace(run=header.run ^ 1),
+        )
+        return payload.encode(self._random.choice(others), len(text)).decode()
+
+    async def _write(
+        self,
+        ws: trio_websocket.WebSocketConnection,
+        items: trio.MemoryReceiveChannel[Item],
+    ) -> None:
+        async for item in items:
+            if isinstance(item, float):
+                await trio.sleep(item)
+                continue
+            text, note = item
+            note()
+            await ws.send_message(text)
+
+    def _note(self, member: Member, taken: Taken) -> None:
+        """A whole delivery leaves."""
+        if member in taken.got:
+            self.truth.duplicated += 1
+            return
+        taken.got.add(member)
+        if taken.number < member.highest[taken.publisher]:
+            self.truth.reordered += 1
+        member.highest[taken.publisher] = max(taken.number, member.highest[taken.publisher])
+
+    def _note_damage(self) -> None:
+        self.truth.corrupted += 1
+
+    def _note_phantom(self) -> None:
+        self.truth.phantom += 1
+
+    def _greet(self, member: Member) -> None:
+        limits = {"message_size_bytes": 65536, "message_rate_per_s": 0}
+        welcome = {"type": "welcome", "clientId": member.client_id, "session": "s", "protocol": "scalechat.v1"}
+        member.say(welcome | {"limits": limits, "heartbeat_ms": 25_000})
+        seq = self._lengths[member.room]
+        joined = {"type": "joined", "room": member.room, "epoch": "e", "seq": seq, "members": 1, "recovered": False}
+        member.say(joined | {"history": []})
 
     def _lying(self, probability: float) -> bool:
         return probability > 0 and self._random.random() < probability
+
+
+def described(lies: Lies) -> str:
+    """As `lies_of` reads it."""
+    return json.dumps(asdict(lies))
+
+
+def lies_of(text: str) -> Lies:
+    """The mirror of `described`."""
+    return Lies(**json.loads(text))

@@ -22,15 +22,6 @@ from scalechat.load.runner import Interruption, RunOutcome
 from .broadcaster import Broadcaster, Lies
 from .worlds import Memory, MemoryConnector, virtual_run
 
-MIXES = {
-    "honest": Lies(),
-    "drops": Lies(drop=0.05),
-    "duplicates": Lies(duplicate=0.05),
-    "reorders": Lies(reorder=0.1),
-    "corrupts": Lies(corrupt=0.05),
-    "everything": Lies(drop=0.03, duplicate=0.03, reorder=0.05, corrupt=0.03, seed=5),
-}
-
 
 def latencies_of(outcome: RunOutcome, metric: str = "delivery", phase: str = "steady") -> dict[int, int]:
     """Bucket (its lower edge, ns) → count."""
@@ -39,76 +30,6 @@ def latencies_of(outcome: RunOutcome, metric: str = "delivery", phase: str = "st
         if row.metric == metric and row.phase == phase:
             found[row.bucket_low_ns] = found.get(row.bucket_low_ns, 0) + row.count
     return found
-
-
-async def release_at(seconds: float, server: Broadcaster) -> None:
-    await trio.sleep(seconds)
-    server.release()
-
-
-@pytest.mark.parametrize("v1", [False, True], ids=["plain", "v1"])
-@pytest.mark.parametrize("mix", MIXES)
-async def test_the_ledger_is_what_the_server_did(mix: str, v1: bool, autojump_clock: MockClock, tmp_path: Path) -> None:
-    """Missing, duplicated, reordered and corrupted equal the truth of a server that lies by a seed."""
-    server = Broadcaster(v1=v1, lies=MIXES[mix])
-
-    async def meanwhile(_connector: MemoryConnector, _interruption: Interruption) -> None:
-        await release_at(7, server)
-
-    outcome = await virtual_run(
-        server.serve,
-        tmp_path,
-        meanwhile=meanwhile,
-        clients=12,
-        rooms=3,
-        publishers=7,
-        msg_frequency_ms=100.0,
-        target="scalechat" if v1 else "plain",
-    )
-    ledger, truth = outcome.manifest.ledger, server.truth
-    assert ledger.published == truth.published > 400
-    assert ledger.expected == truth.due
-    assert ledger.missing == truth.dropped + truth.corrupted
-    assert ledger.delivered == truth.due - ledger.missing
-    assert ledger.duplicated == truth.duplicated
-    assert ledger.reordered == truth.reordered
-    assert ledger.corrupted == truth.corrupted
-    assert ledger.phantom == 0
-    if v1:
-        assert (ledger.acked, ledger.rejected, ledger.unacked) == (ledger.published, 0, 0)
-    else:
-        assert (ledger.acked, ledger.rejected, ledger.unacked) == (None, None, None)
-    assert (outcome.summary.verdict, outcome.exit_code) == ("pass", 0)
-    _tables_agree_with_the_ledger(outcome)
-
-
-def _tables_agree_with_the_ledger(outcome: RunOutcome) -> None:
-    """Histograms, broadcasts, connections and time series are sums of the same deliveries."""
-    ledger, run = outcome.manifest.ledger, read_run(outcome.run_dir)
-    broadcasts = list(run.rows(BroadcastRow))
-    assert len(broadcasts) == ledger.published
-    assert sum(row.expected for row in broadcasts) == ledger.expected
-    assert sum(row.delivered for row in broadcasts) == ledger.delivered
-    assert sum(row.duplicated for row in broadcasts) == ledger.duplicated
-    connections = list(run.rows(ConnectionRow))
-    assert sum(row.received or 0 for row in connections) == ledger.delivered
-    assert sum(row.missed or 0 for row in connections) == ledger.missing
-    counted = sum(count for phase in ("warmup", "steady") for count in latencies_of(outcome, phase=phase).values())
-    assert counted == ledger.delivered + ledger.missing  # what never came is in the distribution
-    last = list(run.rows(TimeseriesRow))[-1]
-    assert (last.published_total, last.delivered_total) == (ledger.published, ledger.delivered)
-    assert (last.expected_total, last.missing_total) == (ledger.expected, ledger.missing)
-
-
-async def test_refused_messages_are_rejected_and_expected_nowhere(autojump_clock: MockClock, tmp_path: Path) -> None:
-    """Neither does a refused message count as missing, nor does its number's gap."""
-    server = Broadcaster(v1=True, lies=Lies(reject=0.2, drop=0.05))
-    outcome = await virtual_run(server.serve, tmp_path, clients=6, rooms=2, msg_frequency_ms=100.0)
-    ledger, truth = outcome.manifest.ledger, server.truth
-    assert ledger.rejected == truth.rejected > 50
-    assert ledger.acked == truth.published - truth.rejected
-    assert (ledger.expected, ledger.missing, ledger.unacked) == (truth.due, truth.dropped, 0)
-    _tables_agree_with_the_ledger(outcome)
 
 
 async def test_a_message_that_never_came_counts_as_the_time_it_was_waited_for(
@@ -228,7 +149,7 @@ async def test_one_lost_member_is_expected_to_get_nothing_more(autojump_clock: M
         server.serve, tmp_path, meanwhile=meanwhile, clients=5, publishers=2, msg_frequency_ms=100.0
     )
     ledger = outcome.manifest.ledger
-    assert (ledger.missing, ledger.delivered, ledger.expected) == (0, server.truth.due, server.truth.due)
+    assert (ledger.missing, ledger.delivered, ledger.expected) == (0, server.truth.expected, server.truth.expected)
     assert [
         row.client_id[-2:] for row in read_run(outcome.run_dir).rows(ConnectionRow) if row.closed_by != "client"
     ] == ["c2"]

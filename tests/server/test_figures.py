@@ -14,6 +14,7 @@ GAUGES = Gauges(
     queues=[],
     tasks=3,
     draining=False,
+    accept_rate_per_s=200.0,
 )
 
 
@@ -21,11 +22,13 @@ class Node:
     def __init__(self, log_period_s: float = 10.0) -> None:
         self.counters = Counters()
         self.backlog = Backlog(bytes=77)
+        self.accepts_per_s: list[float] = []
         self.figures = Figures(
             self.counters,
             self.backlog,
             read_gauges=lambda: GAUGES,
             loop_lag_p99_s=lambda: 0.0012345,
+            note_accepts=self.accepts_per_s.append,
             log_period_s=log_period_s,
         )
 
@@ -35,6 +38,7 @@ async def test_rates_are_those_of_the_last_second(autojump_clock: MockClock, nur
     node = Node()
     nursery.start_soon(node.figures.run)
     await trio.sleep(0.5)
+    node.counters.accepts["websocket"] += 5
     node.counters.publications += 30
     node.counters.deliveries += 3000
     await trio.sleep(1)
@@ -42,6 +46,7 @@ async def test_rates_are_those_of_the_last_second(autojump_clock: MockClock, nur
     assert node.figures.rates.rss_bytes > 10**7
     await trio.sleep(1)
     assert (node.figures.rates.publications_per_s, node.figures.rates.deliveries_per_s) == (0, 0)
+    assert node.accepts_per_s == [5, 0]
 
 
 async def test_one_line_a_period_is_logged(autojump_clock: MockClock, nursery: trio.Nursery) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from scalechat.bus.base import BusError, DirectDelivery, Page, RoomInfo
+from scalechat.bus.base import BusError, DirectDelivery, LogReset, Page, RoomInfo
 from scalechat.bus.memory import MemoryBus
 from scalechat.server.fanout import Sweeper
 from scalechat.server.hub import Hub
@@ -18,7 +18,7 @@ from scalechat.server.resync import Resync
 from scalechat.server.room import Replay
 from scalechat.server.slow_consumer import RoomPolicies
 from scalechat.server.strategies import Coalesced
-from scalechat.wire.messages import DirectMessage, Position
+from scalechat.wire.messages import DirectMessage, Position, Publication
 from scalechat.wire.session import Dialect
 from tests.server.seats import Seat, Seats, seats
 
@@ -488,3 +488,30 @@ async def test_a_watcher_over_its_limit_is_evicted_while_the_others_are_told() -
             await node.joined(f"guest-{n}")
         assert node.evicted == [slow.member]
         assert [said["clientId"] for said in quick.heard] == ["guest-0", "guest-1", "guest-2"]
+
+
+# --- a log that does not go on --------------------------------------------------------------------------------------
+
+
+async def test_members_of_a_log_that_began_anew_are_ended_before_they_hear_of_it() -> None:
+    """What they have and what comes now do not fit together; whoever joins from then on has the new log only."""
+    async with hub() as node:
+        old = await node.joined("old")
+        await node.say(3)
+        assert await node.heard(old) == [[1, 2, 3]]
+        await node.say(1)  # Not swept yet: it belongs to the log that is gone.
+        said = Publication(client_id="bob", text="new", room="tea", seq=1, ts_unix_ms=1)
+        node.hub.deliver(LogReset("tea", Page("another", 1, (said,))))
+        assert node.evicted == [old.member]
+        new = node.seat("new")
+        replay = await node.join(new, since=Position("e1", 1), history=HISTORY)
+        assert (_said(replay), replay.recovered, node.hub.rooms["tea"].epoch) == (1, False, "another")
+        node.hub.deliver(Publication(client_id="bob", text="newer", room="tea", seq=2, ts_unix_ms=1))
+        assert await node.heard(new, old) == [[2], [1, 2, 3]]
+
+
+async def test_a_log_that_nobody_here_follows_may_begin_anew() -> None:
+    """The last member left while it was noticed."""
+    async with hub() as node:
+        node.hub.deliver(LogReset("tea", Page("another", 0, ())))
+        assert node.hub.rooms == {}

@@ -40,6 +40,7 @@ GAUGES = (
     "bus_waiting_bytes",
     "bus_lag_seconds",
     "tasks",
+    "accept_rate_per_second",
     "draining",
     "limit",
     "build_info",
@@ -82,6 +83,7 @@ IDLE = Gauges(
     queues=[],
     tasks=3,
     draining=False,
+    accept_rate_per_s=200.0,
 )
 
 
@@ -184,6 +186,7 @@ def test_queues_are_shown_per_connection() -> None:
         queues=[(1, 100), (20, 5000)],
         tasks=3,
         draining=True,
+        accept_rate_per_s=900.0,
     )
     metrics = _metrics(gauges=gauges)
     frames = "scalechat_queue_frames_per_connection"

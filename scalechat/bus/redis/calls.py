@@ -11,7 +11,7 @@ from coredis.exceptions import NoScriptError, RedisError
 
 from scalechat.bus.base import BusError
 from scalechat.bus.redis.keys import Shard
-from scalechat.bus.redis.link import Elsewhere, Link, LinkDown, Reply
+from scalechat.bus.redis.link import ELSEWHERE, Command, Elsewhere, Link, LinkDown, Reply
 from scalechat.bus.redis.scripts import Script
 
 DEADLINE_S: Final = 5.0
@@ -53,6 +53,30 @@ class Calls:
         assert isinstance(answer, list | int)
         return answer
 
+    async def all_once(self, link: Link, calls: Sequence[Command]) -> list[Reply | BusError | LinkDown]:
+        """One attempt at several calls; `LinkDown` is the answer to one that is worth another attempt.
+
+        Raises `LinkDown` when that is true of all.
+        """
+        answers: list[Reply | BusError | LinkDown] = []
+        unknown = moved = False
+        for answer in await link.call_all(calls):
+            if isinstance(answer, NoScriptError):
+                unknown = True
+                answers.append(LinkDown())
+            elif isinstance(answer, ELSEWHERE):
+                moved = True
+                answers.append(LinkDown())
+            elif isinstance(answer, RedisError):
+                answers.append(BusError(in_plain_words(str(answer))))
+            else:
+                answers.append(answer)
+        if unknown:
+            await self._renew(link)
+        if moved:
+            await self._moved()
+        return answers
+
     async def pause(self) -> None:
         """Between two attempts."""
         await trio.sleep(RETRY_S * random.uniform(0.5, 1.0))
@@ -68,7 +92,8 @@ class Calls:
         """Attempts until there is an answer. Raises `BusError` after `deadline_s`. For what may be done twice."""
         with trio.move_on_after(deadline_s):
             while True:
-                await self.link_of(shard).wait_up()
+                with trio.move_on_after(RETRY_S):  # Meanwhile the shard may be elsewhere.
+                    await self.link_of(shard).wait_up()
                 try:
                     return await self.once(shard, script, keys, args)
                 except LinkDown:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import trio
 from anyio.abc import TaskStatus
@@ -29,12 +29,17 @@ from coredis.exceptions import (
 
 from scalechat.bus.redis.address import ANSWER_S, Address
 
+if TYPE_CHECKING:
+    from coredis.commands import CommandRequest
+
 BACKOFF_S: Final = (0.1, 1.0)
 """Before the next attempt to connect: doubled from the first to the second, with jitter, so that a Redis that comes
 back is not met by all its nodes at once and is used again within a second."""
 
 Reply: TypeAlias = "int | bytes | str | float | bool | list[Reply] | dict[bytes, Reply] | None"
 """What Redis answers, as the parser makes it."""
+
+Command: TypeAlias = tuple[bytes | str | int, ...]
 
 
 class LinkDown(Exception):
@@ -45,11 +50,7 @@ class Elsewhere(Exception):
     """This Redis cannot do it now and another one, or the same one in a moment, can."""
 
 
-class Refused(Exception):
-    """Redis refuses and will refuse again until somebody does something about it."""
-
-
-_ELSEWHERE = (AskError, MovedError, ClusterDownError, TryAgainError, BusyLoadingError, ReadOnlyError)
+ELSEWHERE: Final = (AskError, MovedError, ClusterDownError, TryAgainError, BusyLoadingError, ReadOnlyError)
 
 
 class Link:
@@ -101,8 +102,8 @@ class Link:
     async def call(self, *command: bytes | str | int, answer_s: float = ANSWER_S) -> Reply:
         """Ask Redis one thing.
 
-        Raises `LinkDown`, `Elsewhere`, `Refused`, and coredis' own error where the caller knows what it means. When
-        cancelled, the command may have been carried out.
+        Raises `LinkDown`, `Elsewhere`, and coredis' own `RedisError` when Redis refuses. When cancelled, the command
+        may have been carried out.
         """
         connection = self._connection
         if connection is None:
@@ -114,10 +115,28 @@ class Link:
         except TimeoutError as error:
             connection.invalidate()  # Whatever it says later would be taken for the answer to something else.
             raise LinkDown from error
-        except _ELSEWHERE as error:
+        except ELSEWHERE as error:
             raise Elsewhere(str(error)) from error
         except ConnectionError as error:
             raise LinkDown from error
+
+    async def call_all(self, commands: Sequence[Command], answer_s: float = ANSWER_S) -> list[Reply | RedisError]:
+        """Ask several things in one write; an error is the answer to its command. Raises `LinkDown`."""
+        connection = self._connection
+        if connection is None:
+            raise LinkDown
+        try:
+            asked = cast("list[CommandRequest[Reply]]", [_Asked(command) for command in commands])
+            batch = connection.create_request_batch(asked, timeout=answer_s)
+        except ConnectionError as error:
+            raise LinkDown from error
+        replies = await batch
+        for reply in replies:
+            if isinstance(reply, TimeoutError):
+                connection.invalidate()
+            if isinstance(reply, TimeoutError | ConnectionError):
+                raise LinkDown from reply
+        return cast("list[Reply | RedisError]", replies)
 
     async def _connect_once(self) -> str:
         """Connect and stay until the connection ends. Returns why it ended."""
@@ -130,6 +149,7 @@ class Link:
             return _why(error)
         finally:
             self._connection = None
+            _close_buffers(connection)
         return "the connection was lost"
 
     def _use(self, connection: BaseConnection) -> None:
@@ -138,6 +158,26 @@ class Link:
         self._came_up.set()
         self._came_up = trio.Event()
         self._changed(self, None)
+
+
+def _close_buffers(connection: BaseConnection) -> None:
+    """coredis leaves them open when it never got as far as a connection, and anyio warns of each."""
+    connection._write_buffer_in.close()
+    connection._write_buffer_out.close()
+    connection._push_message_buffer_in.close()
+    connection._push_message_buffer_out.close()
+    connection._streamed_message_buffer_in.close()
+    connection._streamed_message_buffer_out.close()
+
+
+class _Asked:
+    """As much of coredis' CommandRequest as a batch looks at."""
+
+    __slots__ = ("decode", "name", "serialized_arguments")
+
+    def __init__(self, command: Command) -> None:
+        self.name, *self.serialized_arguments = command
+        self.decode = False
 
 
 class _Started(TaskStatus[None]):

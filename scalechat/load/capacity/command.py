@@ -16,7 +16,8 @@ from scalechat.load.capacity.searching import Searching, SearchOutcome
 from scalechat.load.capacity.telling import number
 from scalechat.load.command import interruptible
 from scalechat.load.progress import shown
-from scalechat.load.runner import greeter, run_load
+from scalechat.load.runner import run_load
+from scalechat.load.setting_out import greeter
 
 
 def capacity(config: CapacityConfig, sources: Mapping[str, str]) -> int:

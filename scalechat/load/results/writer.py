@@ -93,6 +93,12 @@ class RunWriter:
                     file = self._file(type(row))
             file.pending.append(row)
 
+    def copy_lines(self, row_type: type[Row], lines: bytes) -> None:
+        """Write whole lines of a table as another writer wrote them, without its header."""
+        file = self._open[row_type]
+        with self.one_line_errors():
+            file.copy(lines)
+
     def extend_later(self, rows: Iterable[Row]) -> None:
         """Take rows that are made when they are written; they must come out the same then."""
         self._later.append(iter(rows))
@@ -203,6 +209,11 @@ class _TableFile:
             self._rows += len(rows)
         return len(rows)
 
+    def copy(self, lines: bytes) -> None:
+        """Write lines that are rows already."""
+        self._rows += lines.count(b"\n")
+        self._put(lines)
+
     def entry(self) -> FileEntry:
         return FileEntry(rows=self._rows, sha256=self._sha256.hexdigest(), size_bytes=self._size)
 
@@ -221,7 +232,9 @@ class _TableFile:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(lines)
         # A lone surrogate in an example of an error must not end the run.
-        content = text.getvalue().encode("utf-8", errors="replace")
+        self._put(text.getvalue().encode("utf-8", errors="replace"))
+
+    def _put(self, content: bytes) -> None:
         remaining = memoryview(content)
         while remaining:
             remaining = remaining[self._stream.write(remaining) :]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import trio
 from outcome import acapture
@@ -13,7 +14,7 @@ from scalechat.config import CapacityConfig
 from scalechat.load.capacity.calm import Calm
 from scalechat.load.capacity.searching import Searching, SearchOutcome
 from scalechat.load.runner import Interruption, run_load
-from tests.load.broadcaster import Broadcaster, Member
+from tests.load.broadcaster import Broadcaster, Member, Taken
 from tests.load.worlds import Memory, MemoryConnector, memory_connector, virtual_ns
 
 
@@ -24,10 +25,10 @@ class Saturating(Broadcaster):
         super().__init__()
         self.capacity = capacity
 
-    async def _take(self, sender: Member, text: str) -> None:
+    async def take(self, sender: Member, taken: Taken, message: dict[str, Any]) -> None:
         if len(self.rooms[sender.room]) > self.capacity:
             await trio.sleep(0.5)
-        await super()._take(sender, text)
+        await super().take(sender, taken, message)
 
 
 async def nothing() -> None:

@@ -2,10 +2,10 @@
 local shard, stream, nodes, index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local prefix = string.sub(shard, 1, -6)         -- Without "shard". What is built from it has the same hash tag.
 local time = redis.call('TIME')
-local now_s = tonumber(time[1])
+local now_s = tonumber(time[1]) + tonumber(time[2]) / 1000000
 
 local function say(entries, sign, room, client)
-  local g = redis.call('HGET', shard, 'g') or string.format('%x', now_s * 1000000 + tonumber(time[2]))
+  local g = redis.call('HGET', shard, 'g') or string.format('%x', math.floor(now_s * 1000000))
   local c = redis.call('HINCRBY', shard, 'c', 1)
   local id = redis.call('XADD', stream, 'MAXLEN', '~', entries, '*', 'm',
     sign .. ' ' .. c .. ' ' .. g .. ' ' .. room .. ' ' .. client)
