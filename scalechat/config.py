@@ -414,6 +414,11 @@ class LoadConfig:
             )
 
     @property
+    def steady_s(self) -> float:
+        """Seconds under load after the warm-up."""
+        return sum(step.duration_s for step in self.steps)
+
+    @property
     def steps(self) -> tuple[Step, ...]:
         """What follows the warm-up: the scenario's phases, or one of `duration_s` seconds."""
         return self.phases or (Step(name="steady", duration_s=self.duration_s),)
