@@ -147,6 +147,19 @@ class ServeConfig:
         about("Messages kept for each room, for history and resume."),
     ] = 200
 
+    presence_limit: Annotated[
+        WholeNumber,
+        _LIMITS,
+        between(0, 10_000, "clients"),
+        about("Clients of a room that are told by name; of a larger room only the count is told."),
+    ] = 1_000
+    presence_debounce_s: Annotated[
+        float,
+        _LIMITS,
+        named("presence-debounce"),
+        between(0, 60, "seconds"),
+        about("Seconds for which who comes and goes is collected before it is told; 0: told at once."),
+    ] = 0.5
     max_connections: Annotated[
         WholeNumber,
         _LIMITS,
@@ -395,8 +408,6 @@ class LoadConfig:
         names = [step.name for step in self.steps]
         if len({*names, "ramp", "warmup", "drain"}) != len(names) + 3:
             raise UsageError("[[phases]] need names of their own: each another, and none ramp, warmup or drain")
-        if not any(step.measured for step in self.steps):
-            raise UsageError("[[phases]] need one that is measured")
         if (self.target == "template") != (self.template is not None):
             raise UsageError("--target template and the scenario's [template] table go together: give both or neither")
         if self.publishers is not None and self.publishers > self.clients:
