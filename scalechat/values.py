@@ -134,6 +134,9 @@ def room_rules(choices: Sequence[str]) -> Parameter:
     return Parameter(validator=check, negative=(), env_var_split=_at_commas)
 
 
+_REDIS = ("redis", "rediss", "redis+cluster", "rediss+cluster")
+
+
 def _bus(_type: object, value: str) -> None:
     if value == "memory":
         return
@@ -142,8 +145,10 @@ def _bus(_type: object, value: str) -> None:
         _ = parts.port  # raises outside 0…65535
     except ValueError as error:
         raise ValueError(f"is not a URL: {error}") from None
-    if not ((parts.scheme in ("redis", "rediss") and parts.hostname) or (parts.scheme == "unix" and parts.path)):
+    if not ((parts.scheme in _REDIS and parts.hostname) or (parts.scheme == "unix" and parts.path)):
         raise ValueError("must be 'memory', redis://host:port, rediss://host:port (TLS) or unix:///path/of/redis.sock")
+    if parts.scheme.endswith("+cluster") and parts.path.strip("/") not in ("", "0"):
+        raise ValueError("must not name a database: a Redis Cluster has only one")
     if parts.scheme != "unix" and not re.fullmatch(r"/?|/\d+", parts.path):
         raise ValueError(f"must have the number of a database after the '/', not {parts.path[1:]!r}")
 

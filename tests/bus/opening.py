@@ -14,6 +14,7 @@ from scalechat.bus.redis.address import parse_address
 from scalechat.bus.redis.bus import Keeping, RedisBus
 from scalechat.bus.redis.calls import DEADLINE_S
 from scalechat.bus.redis.keys import shard_of
+from tests.bus.redis_cluster import RedisCluster
 from tests.bus.redis_server import RedisServer
 
 HISTORY: Final = 8
@@ -53,7 +54,7 @@ KEEPING: Final = Keeping(history_messages=HISTORY, stream_entries=1_000)
 
 @asynccontextmanager
 async def open_redis_node(
-    redis: RedisServer, *, lease_s: int = KEEPING.lease_s, deadline_s: float = DEADLINE_S
+    redis: RedisServer | RedisCluster, *, lease_s: int = KEEPING.lease_s, deadline_s: float = DEADLINE_S
 ) -> AsyncIterator[OpenBus]:
     """One more node on a Redis that is there."""
     bus = RedisBus(parse_address(redis.url), replace(KEEPING, lease_s=lease_s), deadline_s=deadline_s)
@@ -61,7 +62,7 @@ async def open_redis_node(
 
     async def forget(room: str) -> None:
         shard = shard_of(room)
-        redis.cli("del", shard.room(room).decode(), shard.log(room).decode())
+        redis.cli("del", shard.room(room).decode(), shard.log(room).decode())  # A cluster's other servers decline.
 
     async with trio.open_nursery() as nursery:
         await nursery.start(bus.run, events.append)
@@ -70,14 +71,16 @@ async def open_redis_node(
 
 
 @asynccontextmanager
-async def open_redis_bus(redis: RedisServer) -> AsyncIterator[OpenBus]:
+async def open_redis_bus(redis: RedisServer | RedisCluster) -> AsyncIterator[OpenBus]:
     redis.cli("flushall")
     async with open_redis_node(redis) as node:
         yield node
 
 
 Opener = Callable[[], AbstractAsyncContextManager[OpenBus]]
-OPENERS: Final[dict[str, Callable[[RedisServer], Opener]]] = {
+FixtureValue = Callable[[str], RedisServer | RedisCluster]
+OPENERS: Final[dict[str, Callable[[FixtureValue], Opener]]] = {
     "memory": lambda _: open_memory_bus,
-    "redis": lambda redis: partial(open_redis_bus, redis),
+    "redis": lambda of: partial(open_redis_bus, of("redis")),
+    "redis cluster": lambda of: partial(open_redis_bus, of("cluster")),
 }

@@ -1,13 +1,14 @@
 """A Redis URL, read: where to connect and as whom.
 
 ``redis://[user:password@]host[:port][/db]``, ``rediss://…`` (TLS; ``?ca=FILE`` names the authority of a server whose
-certificate no public one has signed), ``unix://[user:password@]/path[?db=N]``.
+certificate no public one has signed), ``unix://[user:password@]/path[?db=N]``. ``redis+cluster://…``
+and ``rediss+cluster://…`` name any one server of a Redis Cluster.
 """
 
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -35,11 +36,22 @@ class Address:
     """Where a Redis is. `shown` is its URL without secrets."""
 
     location: Location
-    shown: str
+    shown: str = field(compare=False)
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     db: int = 0
     tls: ssl.SSLContext | None = None
+    cluster: bool = False
+
+    @property
+    def host(self) -> str:
+        """Name or address of the machine."""
+        return self.location.host if isinstance(self.location, TCPLocation) else ""
+
+    def at(self, host: str, port: int) -> Address:
+        """Another server of the same cluster."""
+        shown = f"{host}:{port}"
+        return replace(self, location=TCPLocation(host, port), shown=shown)
 
     def connection(self, name: str) -> BaseConnection:
         """A new connection, not yet opened; Redis shows it under `name` (CLIENT LIST)."""
@@ -77,10 +89,11 @@ def parse_address(url: str) -> Address:
         path = unquote(parts.path)
         db = int(query.get("db", ["0"])[0])
         return Address(UnixDomainSocketLocation(path), shown, username, password, db)
+    scheme, _, kind = parts.scheme.partition("+")
     location = TCPLocation(parts.hostname or "localhost", parts.port or 6379)
     db = int(parts.path.strip("/") or 0)
-    tls = _tls(query["ca"][0] if "ca" in query else None) if parts.scheme == "rediss" else None
-    return Address(location, shown, username, password, db, tls)
+    tls = _tls(query["ca"][0] if "ca" in query else None) if scheme == "rediss" else None
+    return Address(location, shown, username, password, db, tls, cluster=kind == "cluster")
 
 
 def _tls(file: str | None) -> ssl.SSLContext:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, cast
 
 import structlog
@@ -23,21 +24,20 @@ from scalechat.bus.base import (
     RoomInfo,
 )
 from scalechat.bus.redis import generation
-from scalechat.bus.redis.address import CONNECT_S, Address
+from scalechat.bus.redis.address import Address
 from scalechat.bus.redis.calls import AWAY, DEADLINE_S, Calls, in_plain_words
 from scalechat.bus.redis.following import Followed, OutOfStep, Reading, begin, parse_id
-from scalechat.bus.redis.keys import ALL_SHARDS, DIRECT_KEY, Shard, fingerprint, shard_of
-from scalechat.bus.redis.link import Elsewhere, Link, LinkDown, Reply
+from scalechat.bus.redis.keys import ALL_SHARDS, NOTICE_KEY, NOTICE_SLOT, Shard, fingerprint, shard_of
+from scalechat.bus.redis.link import Command, Elsewhere, Link, LinkDown, Reply
+from scalechat.bus.redis.places import Place, Places
 from scalechat.bus.redis.presence import LEASE_S, STATEMENTS, Presence
-from scalechat.bus.redis.reader import Located, Notice, Reader, encode_notice
+from scalechat.bus.redis.reader import Located, Reader
+from scalechat.bus.redis.readings import Notice, Readings, encode_notice
 from scalechat.bus.redis.scripts import HERE, LOADED, PAGE, PUBLISH, ROOMS
 from scalechat.bus.redis.writer import WAITING_BYTES, WAITING_JOBS, Job, Writer
-from scalechat.config import OperationalError
 from scalechat.wire.codec import decode_publication, encode
 from scalechat.wire.messages import Publication
 
-OLDEST_REDIS: Final = (7, 0)
-"""HRANDFIELD, approximate XTRIM and scripts that do not live on across a restart (`generation`) are all there."""
 _PLACE: Final = b'"seq":0,"ts":0'
 """Where position and time go: JSON escapes quotes within strings, so these bytes occur once."""
 
@@ -82,70 +82,46 @@ class RedisBus:
         self._deadline_s = deadline_s
         self._address = address
         self._node = secrets.token_hex(6).encode()
-        self._link = Link(address, "scalechat-write", self._note_link)
-        self._read_link = Link(address, "scalechat-read", self._note_link)
-        self._calls = Calls(link_of=lambda _: self._link, renew=self._begin, moved=self._drop_link)
-        self._readings: dict[bytes, Reading] = {}
+        self._deliver: Deliver = _to_nobody
+        self._readings = Readings()
+        self._readers: dict[tuple[Place, bytes], Reader] = {}
+        """One at each place, or in a cluster one for each stream."""
         self._known: dict[Shard, tuple[str, int]] = {}
         """Generation and number of the newest entry of each shard that this node has heard of."""
         self._begin_lock = trio.Lock()
-        self._down: dict[Link, str] = {self._link: "not connected yet", self._read_link: "not connected yet"}
-        self._down_since_s: float | None = None
-        self._deliver: Deliver = _to_nobody
-        publishing = Publishing(keeping, self._know)
+        self._begins = 0
+        self._places = Places(address, serve=self._serve, arrive=self._arrive, changed=self._note_moved)
+        self._calls = Calls(link_of=self._places.link_of, renew=self._begin, moved=self._places.moved)
         self._publisher = Writer(
-            publishing,
-            self._calls,
-            waiting_jobs=waiting_jobs,
-            waiting_bytes=waiting_bytes,
+            Publishing(keeping, self._know), self._calls, waiting_jobs=waiting_jobs, waiting_bytes=waiting_bytes
         )
         self._presence = Presence(
             self._node, lease_s=keeping.lease_s, stream_entries=keeping.stream_entries, read_said=self._read_said
         )
         self._presence.writer = Writer(
-            self._presence,
-            self._calls,
-            waiting_jobs=STATEMENTS,
-            waiting_bytes=waiting_bytes,
-        )
-        self._reader = Reader(
-            self._read_link,
-            readings=lambda: self._readings,
-            read_page=self._read_page,
-            read_number=self._read_number,
-            renew=self._renew,
-            nudge=self._nudge,
-            deliver=self._give,
-            pause=self._calls.pause,
+            self._presence, self._calls, waiting_jobs=STATEMENTS, waiting_bytes=waiting_bytes
         )
 
     # --- life -------------------------------------------------------------------------------------------------------
 
     async def run(self, deliver: Deliver, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self._deliver = deliver
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._link.run)
-            nursery.start_soon(self._read_link.run)
-            await self._arrive()
-            nursery.start_soon(self._reader.run)
-            nursery.start_soon(self._publisher.serve, self._link)
-            nursery.start_soon(self._presence.writer.serve, self._link)
-            nursery.start_soon(self._presence.run)
-            task_status.started()
-            try:
-                await trio.sleep_forever()
-            finally:
-                self._deliver = _to_nobody
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._places.run)
+                nursery.start_soon(self._presence.run)
+                task_status.started()
+        finally:
+            self._deliver = _to_nobody
 
     async def wait_caught_up(self) -> None:
         with trio.move_on_after(self._deadline_s):
             await self._presence.writer.wait_empty()
-            newest = [(reading, await self._read_number(reading.shard)) for reading in list(self._readings.values())]
-            direct = await self._last_direct()
-            while any(_is_behind(reading, *there) for reading, there in newest) or parse_id(direct) > parse_id(
-                self._reader.direct_id
-            ):
-                await self._reader.wait_progress()
+            readings = list(self._readings.by_stream.values())
+            newest = [(reading, await self.read_number(reading.shard)) for reading in readings]
+            notice_id = parse_id(await self._last_notice())
+            while any(_is_behind(r, *there) for r, there in newest) or self._readings.notice_before(notice_id):
+                await self._readings.wait_progress()
             return
         raise BusError(AWAY)
 
@@ -155,15 +131,15 @@ class RedisBus:
 
     @property
     def not_ready(self) -> str | None:
-        return next((f"no Redis at {self._address.shown}: {why}" for why in self._down.values()), None)
+        return self._places.why_down
 
     def statistics(self) -> BusStatistics:
         return BusStatistics(
-            up=not self._down,
-            reconnects=max(0, self._link.connects + self._read_link.connects - 2),
+            up=self._places.why_down is None,
+            reconnects=self._places.reconnects,
             waiting_publishes=self._publisher.jobs,
             waiting_bytes=self._publisher.bytes,
-            lag_s=self._reader.lag_s,
+            lag_s=self._readings.lag_s,
         )
 
     # --- messages ---------------------------------------------------------------------------------------------------
@@ -189,13 +165,14 @@ class RedisBus:
 
     async def _tell_every_node(self, notice: Notice) -> None:
         value = encode_notice(notice)
-        await self._ask_link(b"XADD", DIRECT_KEY, b"MAXLEN", b"~", self._keeping.stream_entries, b"*", b"m", value)
+        most = self._keeping.stream_entries
+        await self._ask_link(NOTICE_SLOT, b"XADD", NOTICE_KEY, b"MAXLEN", b"~", most, b"*", b"m", value)
 
     async def follow(self, room: str) -> Page:
         shard = shard_of(room)
-        reading = self._readings.get(shard.stream)
+        reading = self._readings.by_stream.get(shard.stream)
         if reading is None:
-            reading = self._readings[shard.stream] = Reading(shard)
+            reading = self._readings.by_stream[shard.stream] = Reading(shard)
         assert room not in reading.rooms, f"room {room!r} is followed already"
         followed = reading.rooms[room] = Followed()
         try:
@@ -209,17 +186,17 @@ class RedisBus:
 
     def unfollow(self, room: str) -> None:
         stream = shard_of(room).stream
-        reading = self._readings.get(stream)
+        reading = self._readings.by_stream.get(stream)
         if reading is not None:
             reading.rooms.pop(room, None)
             if not reading.rooms:
-                del self._readings[stream]
+                del self._readings.by_stream[stream]
 
     async def history(self, room: str, *, before: int | None = None, limit: int = 50) -> Page:
         if before is not None and before < 1:
-            located = await self._read_page(room, make=False, limit=0)
+            located = await self.read_page(room, make=False, limit=0)
         else:
-            located = await self._read_page(room, make=False, before=min(before or 0, 2**53), limit=limit)
+            located = await self.read_page(room, make=False, before=min(before or 0, 2**53), limit=limit)
         return located.page
 
     # --- people -----------------------------------------------------------------------------------------------------
@@ -242,21 +219,37 @@ class RedisBus:
 
     async def rooms(self) -> list[RoomInfo]:
         found: dict[str, RoomInfo] = {}
-        for shard in ALL_SHARDS:
-            cursor = b"0"
-            while True:
-                reply = await self._calls.ask(
-                    shard, ROOMS, _presence_keys(shard), (self._keeping.stream_entries, cursor, 500), self._deadline_s
-                )
-                assert isinstance(reply, list)
-                for name, seq, clients in zip(reply[1::3], reply[2::3], reply[3::3], strict=True):
-                    assert isinstance(seq, int)
-                    assert isinstance(clients, int)
-                    found[_text(name)] = RoomInfo(_text(name), seq, clients)
-                cursor = _text(reply[0]).encode()
-                if cursor == b"0":
-                    break
-        return [found[name] for name in sorted(found)]
+        cursors = dict.fromkeys(ALL_SHARDS, b"0")
+        with trio.move_on_after(self._deadline_s):
+            while cursors:
+                for link in {self._places.link_of(shard) for shard in cursors}:
+                    shards = [shard for shard in cursors if self._places.link_of(shard) is link]
+                    for shard, reply in zip(shards, await self._some_rooms(link, shards, cursors), strict=True):
+                        cursor, *rows = cast("list[Reply]", reply)
+                        for name, seq, clients in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
+                            found[_text(name)] = RoomInfo(_text(name), cast("int", seq), cast("int", clients))
+                        cursors[shard] = _text(cursor).encode()
+                        if cursors[shard] == b"0":
+                            del cursors[shard]
+            return [found[name] for name in sorted(found)]
+        raise BusError(AWAY)
+
+    async def _some_rooms(self, link: Link, shards: list[Shard], cursors: dict[Shard, bytes]) -> list[Reply]:
+        entries = self._keeping.stream_entries
+        calls: list[Command] = [
+            (b"EVALSHA", ROOMS.sha, 4, *_presence_keys(shard), entries, cursors[shard], 500) for shard in shards
+        ]
+        while True:
+            try:
+                replies = await self._calls.all_once(link, calls)
+            except LinkDown:
+                replies = [LinkDown()]
+            for reply in replies:
+                if isinstance(reply, BusError):
+                    raise reply
+            if not any(isinstance(reply, LinkDown) for reply in replies):
+                return cast("list[Reply]", replies)
+            await self._calls.pause()
 
     # --- helpers ----------------------------------------------------------------------------------------------------
 
@@ -270,11 +263,11 @@ class RedisBus:
 
     async def _first_page(self, room: str, reading: Reading, followed: Followed) -> tuple[Page, list[Event]]:
         while True:
-            located = await self._read_page(room)
+            located = await self.read_page(room)
             page_id = parse_id(located.id)
             if not reading.id:
                 reading.begin(located.id, located.generation, located.number)
-                self._reader.changed()
+                self._see_to_readers()
             elif page_id < reading.begun:
                 continue  # What lies between is not read: the page must be newer than the reading.
             try:
@@ -282,7 +275,7 @@ class RedisBus:
             except OutOfStep:
                 followed.pending = []
 
-    async def _read_page(
+    async def read_page(
         self,
         room: str,
         epoch: str = "",
@@ -317,97 +310,117 @@ class RedisBus:
         keys = (*_presence_keys(shard), shard.here(room))
         return await self._calls.ask(shard, HERE, keys, (self._keeping.stream_entries, whole), self._deadline_s)
 
-    async def _read_number(self, shard: Shard) -> tuple[str, int]:
-        reply = cast("list[bytes | None]", await self._ask_link(b"HMGET", shard.meta, b"g", b"c"))
+    async def read_number(self, shard: Shard) -> tuple[str, int]:
+        """Generation and number of the shard's newest entry."""
+        reply = cast("list[bytes | None]", await self._ask_link(shard.slot, b"HMGET", shard.meta, b"g", b"c"))
         return (reply[0] or b"").decode(), int(reply[1] or 0)
 
     async def _read_said(self, shard: Shard) -> list[str]:
-        reply = await self._ask_link(b"HKEYS", shard.of(self._node))
+        reply = await self._ask_link(shard.slot, b"HKEYS", shard.of(self._node))
         assert isinstance(reply, list)
         return [_text(field) for field in reply]
 
-    async def _ask_link(self, *command: bytes | str | int) -> Reply:
+    async def _ask_link(self, slot: int, *command: bytes | str | int) -> Reply:
         """A plain command, which may be done twice."""
         with trio.move_on_after(self._deadline_s):
             while True:
-                await self._link.wait_up()
+                link = self._places.of(slot).ask
                 try:
-                    return await self._link.call(*command)
-                except (LinkDown, Elsewhere):
+                    return await link.call(*command)
+                except LinkDown:
+                    await self._calls.pause()
+                except Elsewhere:
+                    await self._places.moved()
                     await self._calls.pause()
                 except RedisError as refusal:
                     raise BusError(in_plain_words(str(refusal))) from refusal
         raise BusError(AWAY)
 
-    async def _nudge(self, client_id: int) -> None:
-        await self._link.call(b"CLIENT", b"UNBLOCK", client_id)
-
-    # --- Redis comes and goes ---------------------------------------------------------------------------------------
-
-    async def _arrive(self) -> None:
-        """The first connection: refuse to begin where nothing could work. Raises `OperationalError`."""
-        where = self._address.shown
-        with trio.move_on_after(2 * CONNECT_S) as patience:
-            await self._link.wait_up()
-            await self._read_link.wait_up()
-        if patience.cancelled_caught:
-            raise OperationalError(
-                f"no Redis at {where}: {self._down[self._link]}; start it, or give another address with --bus"
-            )
-        version = self._link.server_version
-        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
-            raise OperationalError(f"Redis {version} at {where} is too old: it must be 7.0 or newer")
-        try:
-            await self._warn_of_eviction()
-            for script in LOADED:
-                if await self._link.call(b"SCRIPT", b"EXISTS", script.sha) != [1]:
-                    await self._begin(self._link)
-            self._reader.direct_id = await self._last_direct()
-        except RedisError as error:
-            raise OperationalError(f"Redis at {where} does not let us: {error}") from error
-        except (LinkDown, Elsewhere, BusError) as error:
-            raise OperationalError(f"no Redis at {where}: {str(error) or 'the connection was lost'}") from error
-
-    async def _warn_of_eviction(self) -> None:
-        try:
-            reply = await self._link.call(b"CONFIG", b"GET", b"maxmemory-policy")
-        except RedisError:
-            return  # A managed Redis may not tell.
-        policy = _text(reply.get(b"maxmemory-policy", b"")) if isinstance(reply, dict) else ""
-        if policy not in ("", "noeviction"):
-            log.warning("redis may evict keys, and rooms with them; set maxmemory-policy noeviction", policy=policy)
-
-    async def _last_direct(self) -> bytes:
-        reply = await self._ask_link(b"XREVRANGE", DIRECT_KEY, b"+", b"-", b"COUNT", 1)
+    async def _last_notice(self) -> bytes:
+        reply = await self._ask_link(NOTICE_SLOT, b"XREVRANGE", NOTICE_KEY, b"+", b"-", b"COUNT", 1)
         return cast("list[tuple[bytes, object]]", reply)[0][0] if reply else b"0-0"
 
+    # --- at each place ----------------------------------------------------------------------------------------------
+
+    async def _arrive(self, place: Place) -> None:
+        """Before anything is done there: scripts, and a warning where one is due."""
+        await _warn_of_eviction(place)
+        known = cast("list[int]", await place.ask.call(b"SCRIPT", b"EXISTS", *(script.sha for script in LOADED)))
+        if not all(known):
+            await self._begin(place.ask)
+        if place is self._places.of(NOTICE_SLOT):
+            self._readings.notice_id = await self._last_notice()
+
+    async def _serve(self, place: Place) -> None:
+        try:
+            async with trio.open_nursery() as place.nursery:
+                place.nursery.start_soon(self._publisher.serve, place.ask)
+                place.nursery.start_soon(self._presence.writer.serve, place.ask)
+                self._see_to_readers()
+                await trio.sleep_forever()
+        finally:
+            place.nursery = None
+
+    def _see_to_readers(self) -> None:
+        """Every stream that is followed has a reader where it is, and the reader knows."""
+        slots = {r.shard.stream: r.shard.slot for r in self._readings.by_stream.values() if r.id}
+        for stream, slot in (slots | {NOTICE_KEY: NOTICE_SLOT}).items():
+            place = self._places.of(slot)
+            key = (place, stream if self._address.cluster else b"")
+            if key in self._readers:
+                self._readers[key].changed()
+            elif place.nursery is not None:
+                self._readers[key] = self._reader(*key)
+                place.nursery.start_soon(self._read, key)
+
+    def _reader(self, place: Place, only: bytes) -> Reader:
+        return Reader(
+            self._places.new_link(place.address, "scalechat-read"),
+            self._readings,
+            wanted=lambda stream, slot: only in (b"", stream) and self._places.of(slot) is place,
+            log=self,
+            nudge=partial(place.ask.call, b"CLIENT", b"UNBLOCK"),
+            deliver=self._give,
+            pause=self._calls.pause,
+            moved=self._places.moved,
+        )
+
+    async def _read(self, key: tuple[Place, bytes]) -> None:
+        reader = self._readers[key]
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._places.keep, reader.link)
+                nursery.start_soon(reader.run)
+        finally:
+            del self._readers[key]
+
     async def _begin(self, link: Link) -> None:
-        connects = link.connects
+        """The Redis behind `link` knows no scripts."""
+        before = self._begins
         async with self._begin_lock:
-            if link.connects == connects:
-                shards = [(shard, *self._known.get(shard, ("", 0))) for shard in ALL_SHARDS]
-                await generation.begin(link, shards)
+            if self._begins == before:  # Else somebody else has just seen to it.
+                self._begins += 1
+                shards = [shard for shard in ALL_SHARDS if self._places.link_of(shard) is link]
+                await generation.begin(link, [(shard, *self._known.get(shard, ("", 0))) for shard in shards])
 
-    async def _renew(self, shard: Shard, known_generation: str, number: int) -> None:
-        await generation.renew(self._link, shard, known_generation, number)
+    async def renew(self, shard: Shard, generation_known: str, number: int) -> None:
+        """See `scalechat.bus.redis.generation.renew`."""
+        await generation.renew(self._places.link_of(shard), shard, generation_known, number)
 
-    async def _drop_link(self) -> None:
-        self._link.drop()
-        await self._calls.pause()
+    def _note_moved(self) -> None:
+        self._publisher.moved()
+        self._presence.writer.moved()
+        self._see_to_readers()
 
-    def _note_link(self, link: Link, why: str | None) -> None:
-        if why is None:
-            self._down.pop(link, None)
-            if not self._down and self._down_since_s is not None:
-                log.info(
-                    "redis is back", url=self._address.shown, away_s=round(trio.current_time() - self._down_since_s, 3)
-                )
-                self._down_since_s = None
-            return
-        self._down[link] = why
-        if self._down_since_s is None and self._link.connects and self._read_link.connects:
-            self._down_since_s = trio.current_time()
-            log.warning("redis is away", url=self._address.shown, why=why)
+
+async def _warn_of_eviction(place: Place) -> None:
+    try:
+        reply = await place.ask.call(b"CONFIG", b"GET", b"maxmemory-policy")
+    except RedisError:
+        return  # A managed Redis may not tell.
+    policy = _text(reply.get(b"maxmemory-policy", b"")) if isinstance(reply, dict) else ""
+    if policy not in ("", "noeviction"):
+        log.warning("redis may evict keys, and rooms with them; set maxmemory-policy noeviction", policy=policy)
 
 
 class Publishing:

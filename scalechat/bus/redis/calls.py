@@ -92,7 +92,8 @@ class Calls:
         """Attempts until there is an answer. Raises `BusError` after `deadline_s`. For what may be done twice."""
         with trio.move_on_after(deadline_s):
             while True:
-                await self.link_of(shard).wait_up()
+                with trio.move_on_after(RETRY_S):  # Meanwhile the shard may be elsewhere.
+                    await self.link_of(shard).wait_up()
                 try:
                     return await self.once(shard, script, keys, args)
                 except LinkDown:

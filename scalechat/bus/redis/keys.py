@@ -18,8 +18,8 @@ SHARDS: Final = 64
 servers, and one blocking read of all of them costs Redis 30 µs."""
 SLOTS: Final = 16_384
 """Hash slots of a Redis Cluster (its specification, "Key distribution model")."""
-DIRECT_KEY: Final = b"scalechat:{sc.direct}:stream"
-"""The stream of private messages, which every node reads."""
+NOTICE_KEY: Final = b"scalechat:{sc.notices}:stream"
+"""The stream of what is told to every node: private messages, and what operators ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,9 @@ def slot_of(key: bytes) -> int:
     stop = key.find(b"}", start + 1)
     tag = key[start + 1 : stop] if start >= 0 and stop > start + 1 else key
     return binascii.crc_hqx(tag, 0) % SLOTS
+
+
+NOTICE_SLOT: Final = slot_of(NOTICE_KEY)
 
 
 def _shard(number: int) -> Shard:

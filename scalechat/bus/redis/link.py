@@ -149,6 +149,7 @@ class Link:
             return _why(error)
         finally:
             self._connection = None
+            _close_buffers(connection)
         return "the connection was lost"
 
     def _use(self, connection: BaseConnection) -> None:
@@ -157,6 +158,16 @@ class Link:
         self._came_up.set()
         self._came_up = trio.Event()
         self._changed(self, None)
+
+
+def _close_buffers(connection: BaseConnection) -> None:
+    """coredis leaves them open when it never got as far as a connection, and anyio warns of each."""
+    connection._write_buffer_in.close()
+    connection._write_buffer_out.close()
+    connection._push_message_buffer_in.close()
+    connection._push_message_buffer_out.close()
+    connection._streamed_message_buffer_in.close()
+    connection._streamed_message_buffer_out.close()
 
 
 class _Asked:

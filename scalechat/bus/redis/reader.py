@@ -1,14 +1,13 @@
 """The loop that follows the streams of the shards this node has rooms in, over a connection of its own.
 
-One blocking read asks for everything after the last position of each shard, and for private messages. A lost
-connection changes nothing about the positions. When a shard is out of step (`following`), or may be after a
-reconnect, each of its rooms is compared with its log in Redis before reading goes on.
+One blocking read asks for everything after the last position of each shard, and for notices; in a Redis Cluster, where
+one read may not span slots, there is a loop for each stream. A lost connection changes nothing about the positions.
+When a shard is out of step (`following`), or may be after a reconnect, each of its rooms is compared with its log in
+Redis before reading goes on.
 """
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, cast
 
@@ -16,10 +15,12 @@ import msgspec
 import trio
 from coredis.exceptions import RedisError
 
-from scalechat.bus.base import BusError, Deliver, DirectDelivery, Kick, Page
+from scalechat.bus.base import BusError, Deliver, Page
+from scalechat.bus.redis.address import ANSWER_S
 from scalechat.bus.redis.following import Followed, OutOfStep, Reading, catch_up, parse_id
-from scalechat.bus.redis.keys import DIRECT_KEY, Shard
-from scalechat.bus.redis.link import Elsewhere, Link, LinkDown, Reply
+from scalechat.bus.redis.keys import NOTICE_KEY, NOTICE_SLOT, Shard
+from scalechat.bus.redis.link import Command, Elsewhere, Link, LinkDown, Reply
+from scalechat.bus.redis.readings import Readings
 
 BLOCK_S: Final = 2.0
 """A read that finds nothing ends after this, so a dead connection is noticed soon after."""
@@ -31,20 +32,6 @@ SLICE: Final = 64
 """Entries delivered before other tasks get a turn."""
 NUDGE_S: Final = 0.02
 """Between two attempts to end a read that does not ask for a new shard yet."""
-NONCES: Final = 1_000
-"""Private messages remembered, so that one whose answer was lost and which was sent again is delivered once."""
-
-
-class Notice(msgspec.Struct, frozen=True, gc=False):
-    """What is told to every node, as it travels."""
-
-    nonce: bytes
-    direct: DirectDelivery | None = None
-    kick: Kick | None = None
-
-
-decode_notice: Final = msgspec.msgpack.Decoder(Notice).decode
-encode_notice: Final = msgspec.msgpack.Encoder().encode
 
 
 class Located(msgspec.Struct, frozen=True):
@@ -56,49 +43,46 @@ class Located(msgspec.Struct, frozen=True):
     id: bytes
 
 
-class ReadPage(Protocol):
-    """Read a room's page, whole or what comes after a position that is known."""
+class Log(Protocol):
+    """What a reader asks of Redis beside its stream."""
 
-    async def __call__(self, room: str, epoch: str, seq: int) -> Located: ...
+    async def read_page(self, room: str, epoch: str, seq: int) -> Located:
+        """A room's page, whole or what comes after a position that is known."""
 
+    async def read_number(self, shard: Shard) -> tuple[str, int]:
+        """Generation and number of the shard's newest entry."""
 
-ReadNumber = Callable[[Shard], Awaitable[tuple[str, int]]]
-"""Generation and number of a shard's newest entry."""
-Renew = Callable[[Shard, str, int], Awaitable[None]]
+    async def renew(self, shard: Shard, generation: str, number: int) -> None:
+        """See `scalechat.bus.redis.generation.renew`."""
 
 
 class Reader:
-    """`link` is the blocking connection, `nudge` ends its read; `readings` are the shards to read, by stream key."""
+    """One loop. `wanted` tells which streams, in which slots, are read by it; `nudge` ends its blocking read."""
 
     def __init__(
         self,
         link: Link,
+        readings: Readings,
         *,
-        readings: Callable[[], dict[bytes, Reading]],
-        read_page: ReadPage,
-        read_number: ReadNumber,
-        renew: Renew,
-        nudge: Callable[[int], Awaitable[None]],
+        wanted: Callable[[bytes, int], bool],
+        log: Log,
+        nudge: Callable[[int], Awaitable[Reply]],
         deliver: Deliver,
         pause: Callable[[], Awaitable[None]],
+        moved: Callable[[], Awaitable[None]],
     ) -> None:
-        self._link = link
+        self.link = link
         self._readings = readings
-        self.direct_id = b"0-0"
-        """Position in the stream of private messages."""
-        self._read_page = read_page
-        self._read_number = read_number
-        self._renew = renew
+        self._wanted = wanted
+        self._log = log
         self._nudge = nudge
         self._deliver = deliver
         self._pause = pause
-        self._nonces: OrderedDict[bytes, None] = OrderedDict()
+        self._moved = moved
         self._out_of_step: dict[bytes, Reading] = {}
-        self._asked: frozenset[bytes] = frozenset()
+        self._asked: frozenset[bytes] | None = None
+        """Of the read under way."""
         self._changed = trio.Event()
-        self._progressed = trio.Event()
-        self.lag_s = 0.0
-        """Between append and delivery of the newest entry: by Redis' clock and by ours."""
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -106,15 +90,19 @@ class Reader:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_nudging)
             while True:
-                await self._link.wait_up()
+                await self.link.wait_up()
                 began_s = trio.current_time()
                 try:
-                    if (connected := self._link.connects) != connects:
+                    if (connected := self.link.connects) != connects:
                         await self._look_at_all()
                         connects = connected
                     await self._get_in_step()
                     reply = await self._read()
-                except (LinkDown, Elsewhere, BusError):
+                except Elsewhere:
+                    await self._moved()
+                    await self._pause()
+                    continue
+                except (LinkDown, BusError):
                     await self._pause()
                     continue
                 await self._take(reply)
@@ -122,42 +110,40 @@ class Reader:
                     await trio.sleep_until(next_s)
 
     def changed(self) -> None:
-        """There are shards to read that there were not before."""
+        """There are shards to read here that there were not before."""
         self._changed.set()
 
-    async def wait_progress(self) -> None:
-        """Wait until something more has been read."""
-        await self._progressed.wait()
+    def _mine(self) -> dict[bytes, Reading]:
+        return {s: r for s, r in self._readings.by_stream.items() if r.id and self._wanted(s, r.shard.slot)}
+
+    def _positions(self) -> dict[bytes, bytes]:
+        positions = {stream: reading.id for stream, reading in self._mine().items()}
+        if self._wanted(NOTICE_KEY, NOTICE_SLOT):
+            positions[NOTICE_KEY] = self._readings.notice_id
+        return positions
 
     async def _read(self) -> Reply:
-        positions = {stream: reading.id for stream, reading in self._readings().items() if reading.id}
-        positions[DIRECT_KEY] = self.direct_id
+        positions = self._positions()
+        if not positions:
+            await self._changed.wait()
+            return None
         self._asked = frozenset(positions)
-        count = max(4, READ_ENTRIES // len(positions))
         try:
-            return await self._link.call(
-                b"XREAD",
-                b"COUNT",
-                count,
-                b"BLOCK",
-                int(BLOCK_S * 1000),
-                b"STREAMS",
-                *positions,
-                *positions.values(),
-                answer_s=BLOCK_S + 2.0,
-            )
+            many = max(4, READ_ENTRIES // len(positions))
+            how: Command = (b"XREAD", b"COUNT", many, b"BLOCK", int(BLOCK_S * 1000), b"STREAMS")
+            return await self.link.call(*how, *positions, *positions.values(), answer_s=BLOCK_S + ANSWER_S)
         except RedisError as refusal:
             raise LinkDown from refusal
         finally:
-            self._asked = frozenset()
+            self._asked = None
 
     async def _keep_nudging(self) -> None:
         while True:
             await self._changed.wait()
             self._changed = trio.Event()
-            while self._asked and not self._asked.issuperset(k for k, r in self._readings().items() if r.id):
+            while self._asked is not None and not self._asked.issuperset(self._positions()):
                 try:
-                    await self._nudge(self._link.client_id)
+                    await self._nudge(self.link.client_id)
                 except (LinkDown, Elsewhere, RedisError):
                     break  # It ends by itself, a little later.
                 await trio.sleep(NUDGE_S)
@@ -165,36 +151,20 @@ class Reader:
     async def _take(self, reply: Reply) -> None:
         if not isinstance(reply, dict):
             return
-        readings = self._readings()
         taken = 0
         for stream, entries in reply.items():
-            assert isinstance(entries, list)
-            reading = readings.get(stream)
-            for entry in entries:
-                id, (_, value) = cast("tuple[bytes, tuple[bytes, bytes]]", entry)
-                if stream == DIRECT_KEY:
-                    self._take_direct(id, value)
+            reading = self._readings.by_stream.get(stream)
+            for id, (_, value) in cast("list[tuple[bytes, tuple[bytes, bytes]]]", entries):
+                if stream == NOTICE_KEY:
+                    event = self._readings.take_notice(id, value)
+                    if event is not None:
+                        self._deliver(event)
                 elif reading is None or not self._take_entry(stream, reading, id, value):
                     break
                 taken += 1
                 if taken % SLICE == 0:
                     await trio.lowlevel.checkpoint()
-        self._note_progress()
-
-    def _note_progress(self) -> None:
-        self._progressed.set()
-        self._progressed = trio.Event()
-
-    def _take_direct(self, id: bytes, value: bytes) -> None:
-        self.direct_id = id
-        notice = decode_notice(value)
-        if notice.nonce not in self._nonces:
-            self._nonces[notice.nonce] = None
-            if len(self._nonces) > NONCES:
-                self._nonces.popitem(last=False)
-            event = notice.direct or notice.kick
-            if event is not None:  # Else a newer node says what this one does not know.
-                self._deliver(event)
+            self._readings.note_progress(id)
 
     def _take_entry(self, stream: bytes, reading: Reading, id: bytes, value: bytes) -> bool:
         """Whether reading this shard can go on."""
@@ -207,7 +177,6 @@ class Reader:
         except OutOfStep:
             self._out_of_step[stream] = reading
             return False
-        self.lag_s = max(0.0, time.time() - parse_id(id)[0] / 1000)
         for event in events:
             self._deliver(event)
         return True
@@ -216,39 +185,47 @@ class Reader:
 
     async def _look_at_all(self) -> None:
         """After a reconnect: a stream that holds less than was read from it will not say so by itself."""
-        for stream, reading in list(self._readings().items()):
-            generation, number = await self._read_number(reading.shard)
-            if reading.id and (generation != reading.generation or number < reading.number):
+        for stream, reading in self._mine().items():
+            generation, number = await self._log.read_number(reading.shard)
+            if generation != reading.generation or number < reading.number:
                 self._out_of_step[stream] = reading
 
     async def _get_in_step(self) -> None:
         for stream, reading in list(self._out_of_step.items()):
-            if self._readings().get(stream) is reading and reading.id:
+            if self._readings.by_stream.get(stream) is reading and reading.id:
                 await self._compare(reading)
             self._out_of_step.pop(stream, None)
 
     async def _compare(self, reading: Reading) -> None:
-        await self._renew(reading.shard, reading.generation, reading.number)
+        """Give each room what it lacks, and go on from where the first of their pages was read."""
+        await self._log.renew(reading.shard, reading.generation, reading.number)
         first: Located | None = None
-        for room, followed in list(reading.rooms.items()):
-            if followed.pending is not None:
-                continue
-            located = await self._page_of(reading, room, followed)
-            if reading.rooms.get(room) is not followed:
-                continue  # Unfollowed meanwhile.
-            first = first or located
-            for event in catch_up(room, followed, located.page, parse_id(located.id)):
-                self._deliver(event)
+        while behind := _read_before(reading, first):
+            for room, followed in behind:
+                located = await self._page_of(reading, room, followed)
+                if reading.rooms.get(room) is followed:  # Else it was unfollowed meanwhile.
+                    first = first or located
+                    for event in catch_up(room, followed, located.page, parse_id(located.id)):
+                        self._deliver(event)
         if first is None:
             reading.id = b""  # Whoever's page comes next says where to begin.
         else:
             reading.begin(first.id, first.generation, first.number)
-        self._note_progress()
+        self._readings.note_progress()
 
     async def _page_of(self, reading: Reading, room: str, followed: Followed) -> Located:
         while True:
-            located = await self._read_page(room, followed.epoch, followed.seq)
+            located = await self._log.read_page(room, followed.epoch, followed.seq)
             if located.page.epoch != followed.epoch or located.page.seq >= followed.seq:
                 return located
             # The log went back under the same name.
-            await self._renew(reading.shard, located.generation, located.number + 1)
+            await self._log.renew(reading.shard, located.generation, located.number + 1)
+
+
+def _read_before(reading: Reading, first: Located | None) -> list[tuple[str, Followed]]:
+    """Rooms whose page is older than `first`: nobody would read what lies between."""
+    return [
+        (room, followed)
+        for room, followed in reading.rooms.items()
+        if followed.pending is None and (first is None or followed.page_id < parse_id(first.id))
+    ]

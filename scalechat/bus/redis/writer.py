@@ -76,7 +76,7 @@ class Writer:
         self._waiting_jobs = waiting_jobs
         self._waiting_bytes = waiting_bytes
         self._queues: dict[Shard, dict[Job, None]] = {}
-        self._came = trio.Event()
+        self._came: dict[Link, trio.Event] = {}
         self._emptied = trio.Event()
         self.jobs = 0
         self.bytes = 0
@@ -103,7 +103,14 @@ class Writer:
         self._queues.setdefault(job.shard, {})[job] = None
         self.jobs += 1
         self.bytes += job.size_bytes
-        self._came.set()
+        came = self._came.get(self._calls.link_of(job.shard))
+        if came is not None:
+            came.set()
+
+    def moved(self) -> None:
+        """Shards are elsewhere than before."""
+        for came in self._came.values():
+            came.set()
 
     def forget(self) -> None:
         """Drop what nobody waits for."""
@@ -118,15 +125,15 @@ class Writer:
     async def serve(self, link: Link) -> None:
         """Do the jobs of the shards that `link` leads to, until cancelled."""
         began_s = 0.0
+        came = self._came[link] = trio.Event()
         while True:
-            if not self._queues:
-                await self._came.wait()
-            if (next_s := began_s + PACE_S) > trio.current_time():
-                await trio.sleep_until(next_s)
             await link.wait_up()
-            self._came = trio.Event()
             batches = self._batches(link)
             if not batches:
+                await came.wait()
+                came = self._came[link] = trio.Event()
+                if (next_s := began_s + PACE_S) > trio.current_time():
+                    await trio.sleep_until(next_s)
                 continue
             began_s = trio.current_time()
             calls = [self._call(shard, jobs) for shard, jobs in batches]
@@ -137,6 +144,10 @@ class Writer:
                 continue
             for (shard, jobs), reply in zip(batches, replies, strict=True):
                 self._finish(shard, jobs, reply)
+            if any(isinstance(reply, LinkDown) for reply in replies):
+                await self._calls.pause()
+            elif self._queues and (next_s := began_s + PACE_S) > trio.current_time():
+                await trio.sleep_until(next_s)
 
     def _batches(self, link: Link) -> list[tuple[Shard, list[Job]]]:
         return [(shard, _first(queue)) for shard, queue in self._queues.items() if self._calls.link_of(shard) is link]
