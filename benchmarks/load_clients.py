@@ -187,7 +187,7 @@ def artillery(load: Load) -> Figures:
     wait_s = spread_s + 1
     flow = [
         {"think": wait_s},
-        {"send": json.dumps({"clientId": "a", "Message": "x" * 128})},
+        {"send": json.dumps({"clientId": "artillery", "Message": "x" * 128})},
         {"think": spread_s + 2},
     ]
     script = {
@@ -315,7 +315,7 @@ TOOLS = (
         version=_artillery_version,
         needs=_artillery_needs,
         run=artillery,
-        messages_per_s=(50, 100, 200),
+        messages_per_s=(100, 200),
     ),
 )
 
