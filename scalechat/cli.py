@@ -142,14 +142,17 @@ class Commands:
         return capacity(config, self._provenance.sources())
 
     def report(self, config: Annotated[ReportConfig, Parameter(name="*")], *, print_config: PrintConfig = False) -> int:
-        """Make one self-contained HTML file of a run directory."""
+        """Make one self-contained HTML file of a run, of a capacity search, or of two runs to compare."""
         if print_config:
             return self._show(config)
-        if len(config.runs) > 1:
-            raise UsageError("comparing runs is not in this release: give one run directory")
-        from scalechat.analysis.report import write_report
+        if len(config.runs) > 2:
+            raise UsageError("give one run, or two to compare; a directory of runs counts as one")
+        from scalechat.analysis.report import write_comparison, write_report
 
-        written = write_report(config.runs[0], config.out)
+        if len(config.runs) == 2:
+            written = write_comparison(*config.runs, config.out)
+        else:
+            written = write_report(config.runs[0], config.out)
         print(written)
         if config.open:
             webbrowser.open(written.resolve().as_uri())

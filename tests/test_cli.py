@@ -326,7 +326,7 @@ def test_no_command_shows_what_there_is(capsys: Capture) -> None:
             ["serve", "--room-policy", "tea=lastest"],
             "--room-policy tea=lastest must each name disconnect or drop_oldest or drop_newest or latest or pause",
         ),
-        (["report", "a", "b"], "comparing runs is not in this release"),
+        (["report", "a", "b", "c"], "give one run, or two to compare"),
         # combinations
         (["load", "--publishers", "3", "--clients", "2"], "3 publishers are more than 2 clients"),
         # shape

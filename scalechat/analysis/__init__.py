@@ -2,7 +2,7 @@
 
 May import `load.results` (the schema) and `config` (the errors); never Trio, never `server`.  It
 measures nothing itself.  Importing this package or `report` needs only the standard library and
-msgspec; every other module needs the extra `analysis` (pandas, matplotlib).
+msgspec; every other module needs the extra `analysis` (pandas, SciPy, matplotlib).
 
     frames      a run's tables as pandas frames, and its phases
     latency     histograms → exact merges, quantiles, curves
@@ -10,5 +10,12 @@ msgspec; every other module needs the extra `analysis` (pandas, matplotlib).
     diagnosis   which resource was at its limit, with the evidence
     plots       the pictures; each title states a finding
     tables      verdict, ledger, objectives, configuration as HTML
+    search      a capacity search: its probes, its knee, what stood in the way
+    capacity    the pictures and tables of a search
+    comparing   `compare`: which runs, and the answer in the terminal
+    comparison  two systems: the effect on each figure, with its interval
+    conditions  whether two sets of runs may be compared
+    differences the pictures and tables of a comparison
+    intervals   standard errors: of a run's seconds, of several runs
     report      the notebook, executed, as one HTML file
 """

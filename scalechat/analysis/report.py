@@ -8,27 +8,28 @@ kernels nor the user's settings matter, and nothing is left behind but the repor
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scalechat.config import OperationalError
-from scalechat.load.results import Run, read_run
+from scalechat.load.results import read_run
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["write_report"]
+__all__ = ["require_extra", "write_comparison", "write_report"]
 
 _HERE = Path(__file__).resolve().parent
 _NEEDED = ("pandas", "scipy", "matplotlib", "nbclient", "nbformat", "nbconvert", "ipykernel")
 
 
 def write_report(run_dir: Path, out: Path | None = None) -> Path:
-    """Execute the notebook on a run and write the HTML file.
+    """Execute the notebook on a run or a capacity search and write the HTML file.
 
     Args:
-        run_dir: the run's directory, or its run.json; unfinished runs are fine.
-        out: where to write; `report.html` in the run's directory when None.
+        run_dir: the directory of the run or search, or its run.json; unfinished ones are fine.
+        out: where to write; `report.html` in that directory when None.
 
     Returns:
         The file written.
@@ -38,13 +39,33 @@ def write_report(run_dir: Path, out: Path | None = None) -> Path:
             read, or the report cannot be written; one line for the user.
     """
     run = read_run(run_dir)
-    require_extra()
+    path = str(run.path.resolve())
     target = out if out is not None else run.path / "report.html"
+    if run.is_search:
+        return _write("capacity", {"search_dir": path}, f"Scale-Chat capacity {run.run_id}", target)
+    return _write("analysis", {"run_dir": path}, f"Scale-Chat run {run.run_id}", target)
+
+
+def write_comparison(base: Path, new: Path, out: Path | None = None) -> Path:
+    """The same for two systems, each a run, a directory of runs or a pattern; `comparison.html` beside the new one."""
+    require_extra()
+    from .comparing import find_runs
+
+    for path in (base, new):
+        find_runs(path)  # before a notebook is started for nothing
+    beside = new if new.is_dir() else new.parent
+    target = out if out is not None else beside / "comparison.html"
+    paths = {"base_path": str(base.resolve()), "new_path": str(new.resolve())}
+    return _write("compare", paths, f"Scale-Chat {base.name} and {new.name}", target)
+
+
+def _write(name: str, parameters: Mapping[str, str], title: str, target: Path) -> Path:
+    require_extra()
     from .execution import execute  # needs the extra
 
-    notebook = _with_run(run)
+    notebook = _with_parameters(name, parameters)
     execute(notebook)
-    content = _rendered(notebook, run)
+    content = _rendered(notebook, title)
     temporary = target.with_name(f".{target.name}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -65,33 +86,34 @@ def require_extra() -> None:
         )
 
 
-def _notebook_path() -> Path:
-    """In a wheel the notebook is inside the package, in a checkout at the top."""
-    inside = _HERE / "notebooks" / "analysis.ipynb"
-    return inside if inside.exists() else _HERE.parents[1] / "notebooks" / "analysis.ipynb"
+def _notebook_path(name: str) -> Path:
+    """In a wheel the notebooks are inside the package, in a checkout at the top."""
+    inside = _HERE / "notebooks" / f"{name}.ipynb"
+    return inside if inside.exists() else _HERE.parents[1] / "notebooks" / f"{name}.ipynb"
 
 
-def _with_run(run: Run) -> NotebookNode:
-    """The notebook with a cell after its parameters cell that names the run."""
+def _with_parameters(name: str, parameters: Mapping[str, str]) -> NotebookNode:
+    """The notebook with a cell after its parameters cell that sets them anew."""
     import nbformat
 
-    notebook: NotebookNode = nbformat.read(_notebook_path(), as_version=4)  # type: ignore[no-untyped-call]
+    notebook: NotebookNode = nbformat.read(_notebook_path(name), as_version=4)  # type: ignore[no-untyped-call]
     place = next(index for index, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", ()))
     chosen = nbformat.v4.new_code_cell(  # type: ignore[no-untyped-call]
-        f"run_dir = {str(run.path.resolve())!r}", metadata={"tags": ["injected-parameters"]}
+        "\n".join(f"{key} = {value!r}" for key, value in parameters.items()),
+        metadata={"tags": ["injected-parameters"]},
     )
     notebook.cells.insert(place + 1, chosen)
     return notebook
 
 
-def _rendered(notebook: NotebookNode, run: Run) -> str:
+def _rendered(notebook: NotebookNode, title: str) -> str:
     from nbconvert.exporters.html import HTMLExporter
 
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="report", extra_template_basedirs=[str(_HERE / "template")]
     )
     resources = {
-        "title": f"Scale-Chat run {run.run_id}",
+        "title": title,
         "style": (_HERE / "template" / "report" / "style.css").read_text(encoding="utf-8"),
     }
     body, _ = exporter.from_notebook_node(notebook, resources=resources)

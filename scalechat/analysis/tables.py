@@ -113,7 +113,7 @@ def objectives(frames: RunFrames) -> Html:
         )
         for objective in manifest.objectives
     ]
-    return _table(("objective", "observed", "", ""), rows, numeric={1})
+    return table(("objective", "observed", "", ""), rows, numeric={1})
 
 
 def findings(frames: RunFrames) -> Html:
@@ -124,7 +124,7 @@ def findings(frames: RunFrames) -> Html:
         seen = "; ".join(f"{usage.resource} {usage.text}" for usage in used)
         return note(f"Nothing was at its limit: {seen}." if used else "No limit can be seen from here.")
     rows = [(finding.cause, finding.side, finding.evidence, finding.next_step) for finding in found]
-    return _table(("limited by", "side", "evidence", "what to try"), rows)
+    return table(("limited by", "side", "evidence", "what to try"), rows)
 
 
 def phases(frames: RunFrames) -> Html:
@@ -141,7 +141,7 @@ def phases(frames: RunFrames) -> Html:
         )
         for phase in frames.phases
     ]
-    return _table(("phase", "from (s)", "to (s)", "length (s)", ""), rows, numeric={1, 2, 3})
+    return table(("phase", "from (s)", "to (s)", "length (s)", ""), rows, numeric={1, 2, 3})
 
 
 def events(frames: RunFrames) -> Html:
@@ -170,7 +170,7 @@ def configuration(frames: RunFrames) -> Html:
         key=lambda row: row[2] == "default",
     )
     classes = ["default" if source == "default" else "" for _, _, source in rows]
-    return _table(("option", "value", "from"), rows, classes=classes, breakable=True)
+    return table(("option", "value", "from"), rows, classes=classes, breakable=True)
 
 
 def machines(frames: RunFrames) -> Html:
@@ -193,7 +193,7 @@ def machines(frames: RunFrames) -> Html:
         cpus = f"{worker.cpu_count} x {worker.cpu_model or 'CPU not known'}{quota}"
         software = f"{worker.kernel}, Python {worker.python}, Trio {worker.trio}"
         rows.append((f"worker {worker.worker_id}", f"{worker.host}, {cpus}, {software}"))
-    return _table(("", ""), rows, breakable=True)
+    return table(("", ""), rows, breakable=True)
 
 
 # ---- parts ----------------------------------------------------------------------------------
@@ -254,9 +254,9 @@ def _top(rows: pd.DataFrame, columns: tuple[str, ...], names: tuple[str, ...], m
         tuple(_cell(cell) for cell in row) for row in rows[list(columns)].head(most).itertuples(index=False, name=None)
     ]
     numeric = {index for index, column in enumerate(columns) if column in {"t_s", "last_s", "count"}}
-    table = _table(names, shown, numeric=numeric)
+    shortened = table(names, shown, numeric=numeric)
     more = f'<p class="note">and {count_text(len(rows) - most)} more</p>' if len(rows) > most else ""
-    return Html(table.html + more)
+    return Html(shortened.html + more)
 
 
 def _cell(value: object) -> str:
@@ -265,7 +265,7 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _table(
+def table(
     head: tuple[str, ...],
     rows: Iterable[tuple[str, ...]],
     *,
@@ -273,6 +273,7 @@ def _table(
     classes: Iterable[str] | None = None,
     breakable: bool = False,
 ) -> Html:
+    """A table of texts; `numeric` columns stand to the right, `breakable` ones break anywhere."""
     right = set(numeric)
 
     def cells(row: tuple[str, ...], tag: str) -> str:

@@ -24,7 +24,7 @@ from tests.conftest import clean_environ, eventually
 from .synthetic import Case, write_run
 
 ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOK = ROOT / "notebooks" / "analysis.ipynb"
+NOTEBOOKS = ("analysis", "capacity", "compare")
 
 
 def test_the_report_is_one_file_that_needs_nothing(healthy_run: Path) -> None:
@@ -92,9 +92,10 @@ def test_what_the_user_can_cause_is_said_in_one_line(
         write_report(healthy_run)
 
 
-def test_the_notebook_is_stored_without_outputs() -> None:
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_is_stored_without_outputs(name: str) -> None:
     """No output, no execution count, and one cell that takes the parameters."""
-    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
     assert sum("parameters" in cell["metadata"].get("tags", []) for cell in cells) == 1
@@ -103,10 +104,10 @@ def test_the_notebook_is_stored_without_outputs() -> None:
 
 
 def test_an_installed_package_has_all_that_the_report_needs() -> None:
-    """The wheel carries the notebook to where the report looks first, the template and the schemas."""
+    """The wheel carries the notebooks to where the report looks first, the template and the schemas."""
     packed = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
     assert {
-        "scalechat/analysis/notebooks/analysis.ipynb",
+        *(f"scalechat/analysis/notebooks/{name}.ipynb" for name in NOTEBOOKS),
         "scalechat/analysis/template/report/index.html.j2",
         "scalechat/analysis/template/report/style.css",
         "scalechat/load/schemas/run.schema.json",

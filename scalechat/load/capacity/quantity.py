@@ -36,7 +36,7 @@ class Quantity:
         if config.vary == "rate" and not self._publishers:
             raise UsageError("--vary rate needs somebody who publishes: raise --publishers")
         first, lowest = {
-            "clients": (float(base.clients), float(base.rooms)),
+            "clients": (float(base.clients), float(max(base.rooms, base.processes))),
             "rooms": (float(base.rooms), 1.0),
             "rate": (float(f"{self._publishers * 1e3 / base.msg_frequency_ms:.4g}"), _SLOWEST_PER_S),
         }[config.vary]

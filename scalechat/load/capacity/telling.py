@@ -17,9 +17,9 @@ _STEPS: Final[dict[Step, str]] = {
 _OUTCOMES: Final = {
     "held": "held",
     "failed": "failed",
-    "unsteady": "was unsteady",
-    "generator": "was too much for the load client",
-    "sparse": "are too few to judge",
+    "unsteady": "gave no steady answer",
+    "generator": "overloaded the load client",
+    "sparse": "gave too little to judge",
     "unclear": "could not be judged",
 }
 

@@ -1,0 +1,94 @@
+"""The analysis of a capacity search: the finding above the picture, the knee, and the whole report."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scalechat.analysis import capacity
+from scalechat.analysis.report import write_comparison, write_report
+from scalechat.analysis.search import knee, load_search
+from scalechat.config import OperationalError, UsageError
+
+from .searches import SearchCase, write_search
+from .synthetic import Case, write_run
+
+
+def title(picture: str) -> str:
+    found = re.search(r"<strong>(.*?)</strong>", picture)
+    assert found is not None
+    return found[1].replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.mark.parametrize(
+    "case, words",
+    [
+        (
+            SearchCase(),
+            "holds 6,000 clients at a p99 of 88.0 ms; 7,000 clients did not (p99 430 ms); limited by the server",
+        ),
+        (SearchCase(foreign=True), "cannot be seen from here"),
+        (SearchCase(kind="generator"), "at least 6,000 clients at a p99 of 88.0 ms; 7,000 clients could not be"),
+        (SearchCase(kind="ceiling"), "The server holds at least 6,000 clients at a p99 of 88.0 ms"),
+        (SearchCase(kind="none"), "Not even 7,000 clients held"),
+        (SearchCase(finished=False, probes=3), "An unfinished search of 3 probes"),
+    ],
+)
+def test_the_first_picture_says_how_many_at_what_latency_limited_by_what(
+    case: SearchCase, words: str, tmp_path: Path
+) -> None:
+    """In its title; the points, the bracket, the objective and the knee are in the picture."""
+    picture = capacity.headline(load_search(write_search(tmp_path, case))).html
+    assert words in title(picture)
+    assert ("200 ms" in picture.replace("\N{NO-BREAK SPACE}", " ")) == case.finished
+
+
+def test_the_knee_is_where_latency_leaves_its_even_course() -> None:
+    """And a curve without a bend, or of three points, has none."""
+    load = pd.Series(np.array([100.0, 200, 400, 800, 1600, 3200, 4000]))
+    assert knee(load, pd.Series([4.0, 4.1, 4.2, 4.6, 6.0, 90.0, 900.0])) == pytest.approx(1600)
+    assert knee(load, load / 10) is None
+    assert knee(load[:3], load[:3]) is None
+    assert knee(load, pd.Series([4.0] * 7)) is None
+
+
+def test_a_search_without_a_finished_probe_is_analysed_as_well(tmp_path: Path) -> None:
+    """Every part says in one line that there is nothing."""
+    search = load_search(write_search(tmp_path, SearchCase(finished=False, probes=0)))
+    for part in (capacity.headline, capacity.course, capacity.resources, capacity.probes, capacity.limits):
+        assert part(search).html.startswith('<p class="note">')
+    assert "not written to its end" in capacity.verdict(search).html
+
+
+def test_a_run_is_no_search(tmp_path: Path) -> None:
+    """One line that says so."""
+    with pytest.raises(OperationalError, match="no capacity search"):
+        load_search(write_run(tmp_path, Case()))
+
+
+def test_the_report_of_a_search_is_one_file_that_needs_nothing(tmp_path: Path) -> None:
+    """The notebook is really executed; no script, no remote address."""
+    path = write_report(write_search(tmp_path))
+    page = path.read_text()
+    assert path == tmp_path / "search-1" / "report.html"
+    assert "<h1" in page
+    assert page.count("<figure>") == 3
+    assert "limited by the server" in page
+    assert not re.search(r"<script|<link|@import", page)
+
+
+def test_the_report_of_two_runs_is_a_comparison(tmp_path: Path) -> None:
+    """Written beside the new one."""
+    base = write_run(tmp_path / "a", Case(steady_s=30), 1)
+    new = write_run(tmp_path / "b", Case(steady_s=30, latency_ms=4.5), 2)
+    path = write_comparison(base, new)
+    page = path.read_text()
+    assert path == new / "comparison.html"
+    assert page.count("<figure>") == 3
+    assert "Worse: delivery p50" in page
+    with pytest.raises(UsageError, match="no run in"):
+        write_comparison(base, tmp_path / "nothing")
