@@ -19,7 +19,7 @@ RUN [ "$(uname -m)" = x86_64 ] \
 COPY pyproject.toml ./
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=cache,target=/root/.cache/pip \
-    python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
+    python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*p["dependencies"], *p["optional-dependencies"]["redis"], sep="\n")' \
       > requirements.txt \
     && python3 -m pip --python /opt/scalechat/bin/python install --requirement requirements.txt
 COPY LICENSE README.md ./

@@ -147,6 +147,19 @@ class ServeConfig:
         about("Messages kept for each room, for history and resume."),
     ] = 200
 
+    presence_limit: Annotated[
+        WholeNumber,
+        _LIMITS,
+        between(0, 10_000, "clients"),
+        about("Clients of a room that are told by name; of a larger room only the count is told."),
+    ] = 1_000
+    presence_debounce_s: Annotated[
+        float,
+        _LIMITS,
+        named("presence-debounce"),
+        between(0, 60, "seconds"),
+        about("Seconds for which who comes and goes is collected before it is told; 0: told at once."),
+    ] = 0.5
     max_connections: Annotated[
         WholeNumber,
         _LIMITS,
@@ -412,6 +425,11 @@ class LoadConfig:
             raise UsageError(
                 f"{self.rooms} rooms are more than {self.clients} clients: lower --rooms or raise --clients"
             )
+
+    @property
+    def steady_s(self) -> float:
+        """Seconds under load after the warm-up."""
+        return sum(step.duration_s for step in self.steps)
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -146,7 +146,9 @@ def _bus(_type: object, value: str) -> None:
     except ValueError as error:
         raise ValueError(f"is not a URL: {error}") from None
     if not ((parts.scheme in _REDIS and parts.hostname) or (parts.scheme == "unix" and parts.path)):
-        raise ValueError("must be 'memory', redis://host:port, rediss://host:port (TLS) or unix:///path/of/redis.sock")
+        raise ValueError(
+            "must be 'memory', redis[+cluster]://host:port, rediss://… (TLS) or unix:///path/of/redis.sock"
+        )
     if parts.scheme.endswith("+cluster") and parts.path.strip("/") not in ("", "0"):
         raise ValueError("must not name a database: a Redis Cluster has only one")
     if parts.scheme != "unix" and not re.fullmatch(r"/?|/\d+", parts.path):

@@ -304,8 +304,11 @@ def test_no_command_shows_what_there_is(capsys: Capture) -> None:
             ["chat", "--server-url", "http://localhost:8080/"],
             "--server-url http://localhost:8080/ is a web address; the WebSocket address is probably ws://localhost:808",
         ),
-        (["serve", "--bus", "nats://localhost"], "--bus nats://localhost must be 'memory', redis://host:port"),
-        (["serve", "--bus", "redis:///0"], "--bus redis:///0 must be 'memory', redis://host:port"),
+        (
+            ["serve", "--bus", "nats://localhost"],
+            "--bus nats://localhost must be 'memory', redis[+cluster]://host:port",
+        ),
+        (["serve", "--bus", "redis:///0"], "--bus redis:///0 must be 'memory', redis[+cluster]://host:port"),
         (["serve", "--bus", "redis://host:port"], "--bus redis://host:port is not a URL"),
         (["serve", "--bus", "redis://host/tea"], "--bus redis://host/tea must have the number of a database"),
         # not in this release

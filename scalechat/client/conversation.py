@@ -30,6 +30,7 @@ from scalechat.wire.messages import (
     Left,
     Position,
     Presence,
+    PresenceCount,
     PresenceEvent,
     Publication,
     Reconnect,
@@ -178,7 +179,7 @@ class Conversation:
             case Reconnect(after_ms=after_ms):
                 self._draining = True
                 return [ComeBack(after_ms)]
-            case Welcome() | Ack() | Presence() | History() | Left():
+            case Welcome() | Ack() | Presence() | PresenceCount() | History() | Left():
                 return []  # a second welcome, or an answer to nobody: says nothing to us
 
     # ---- rules -----------------------------------------------------------------------------

@@ -41,6 +41,9 @@ class Broadcast:
     phase: int
     size_bytes: int
     expected: int
+    expected_apart: int
+    """Those of `expected` whose latencies are not in the figures here."""
+    delivered_apart: int
     intended_ns: int
     sent_ns: int
     acked_ns: int | None
@@ -58,6 +61,11 @@ class Broadcast:
     def missing(self) -> int:
         """Members it has not reached."""
         return max(0, self.expected - self.delivered)
+
+    @property
+    def missing_here(self) -> int:
+        """Those of them whose latencies count here."""
+        return max(0, self.expected - self.expected_apart - self.delivered + self.delivered_apart)
 
     def late(self, latency_ns: int) -> None:
         """One more delivery, after the window."""
@@ -87,8 +95,10 @@ class Broadcasts:
         "_columns",
         "_completed",
         "_delivered",
+        "_delivered_apart",
         "_duplicated",
         "_expected",
+        "_expected_apart",
         "_intended",
         "_number",
         "_phase",
@@ -109,7 +119,9 @@ class Broadcasts:
         self._publisher, self._number, self._room, self._phase = array("q"), array("q"), array("q"), array("q")
         self._size, self._expected, self._delivered, self._duplicated = array("q"), array("q"), array("q"), array("q")
         self._intended, self._sent, self._acked, self._room_seq = array("q"), array("q"), array("q"), array("q")
+        self._expected_apart, self._delivered_apart = array("q"), array("q")
         self._columns = (
+            *(self._expected_apart, self._delivered_apart),
             *(self._publisher, self._number, self._room, self._phase),
             *(self._size, self._expected, self._delivered, self._duplicated),
             *(self._intended, self._sent, self._acked, self._room_seq),
@@ -133,6 +145,7 @@ class Broadcasts:
         phase: int,
         size_bytes: int,
         expected: int,
+        expected_apart: int = 0,
         intended_ns: int,
         sent_ns: int,
         ours: bool = True,
@@ -145,6 +158,8 @@ class Broadcasts:
         self._phase.append(phase)
         self._size.append(size_bytes)
         self._expected.append(expected)
+        self._expected_apart.append(expected_apart)
+        self._delivered_apart.append(0)
         self._delivered.append(0)
         self._duplicated.append(0)
         self._intended.append(intended_ns)
@@ -193,6 +208,43 @@ class Broadcasts:
         expected, self._expected[at] = self._expected[at], 0
         self._acked[at] = _REJECTED
         return expected
+
+    def excuse(self, room: int, beyond: Sequence[int], *, rooms: int, apart: bool) -> tuple[int, int]:
+        """A member will not get the room's messages above `beyond` (a number for each slot), and needs not.
+
+        Slots are publishers divided by `rooms`. Returns how many messages of this process and of others were excused.
+        """
+        ours = theirs = 0
+        for row, message in self._stragglers.items():
+            if message.room == room and message.expected and message.number > beyond[message.publisher // rooms]:
+                message.expected -= 1
+                message.expected_apart -= apart
+                ours += 1
+                if not message.missing:
+                    self._completed.append(row)
+        if self._intended:
+            limits = np.array(beyond or [0], dtype=np.int64)
+            chosen = (_view(self._room) == room) & (_view(self._expected) > 0)
+            chosen[chosen] = _view(self._number)[chosen] > limits[_view(self._publisher)[chosen] // rooms]
+            _view(self._expected)[chosen] -= 1
+            _view(self._expected_apart)[chosen] -= apart
+            theirs = int((_view(self._acked)[chosen] == _NOT_OURS).sum())
+            ours += int(chosen.sum()) - theirs
+        return ours, theirs
+
+    def count_apart(self, rows: Ints) -> None:
+        """First deliveries to members whose latencies are not in the figures here."""
+        fresh = rows >= self._base
+        for row in rows[~fresh].tolist():
+            message = self._stragglers[row]
+            message.delivered += 1
+            message.delivered_apart += 1
+            if not message.missing:
+                self._completed.append(row)
+        at = rows[fresh] - self._base
+        if len(at):
+            np.add.at(_view(self._delivered), at, 1)
+            np.add.at(_view(self._delivered_apart), at, 1)
 
     def unacknowledged(self) -> list[tuple[int, int]]:
         """(publisher, number) of each message of ours that waits for its acknowledgement."""
@@ -329,6 +381,8 @@ class Broadcasts:
             phase=self._phase[at],
             size_bytes=self._size[at],
             expected=self._expected[at],
+            expected_apart=self._expected_apart[at],
+            delivered_apart=self._delivered_apart[at],
             intended_ns=intended_ns,
             sent_ns=self._sent[at],
             acked_ns=self._acked[at] if self._acked[at] > 0 else None,

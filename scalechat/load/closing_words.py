@@ -26,8 +26,14 @@ def print_summary(outcome: RunOutcome, console: Console) -> None:
     summary, figures = outcome.summary, outcome.summary.figures
     verdict = Text(summary.verdict, style=_STYLES[summary.verdict])
     if summary.interrupted:
-        verdict.append(" (interrupted)", style="yellow")
-    distrust = (Text(f"! cannot be trusted: {reason.text}", style="yellow") for reason in summary.validity.reasons)
+        # Too few samples are then nobody's fault, and no finding.
+        so_far = "" if summary.verdict == "invalid" else f" ({summary.verdict} so far)"
+        verdict = Text(f"interrupted{so_far}", style="yellow")
+    distrust = (
+        Text(f"! cannot be trusted: {reason.text}", style="yellow")
+        for reason in summary.validity.reasons
+        if not (summary.interrupted and reason.code == "samples")
+    )
     lines = [
         ("verdict", verdict),
         *(("", text) for text in distrust),
@@ -70,7 +76,11 @@ def _ledger(ledger: Ledger) -> Text:
         (ledger.corrupted, "corrupted"),
         (ledger.phantom, "phantom"),
     )
-    sometimes = ((ledger.unacked, "unacknowledged"), (ledger.rejected, "rejected"))
+    sometimes = (
+        (ledger.unacked, "unacknowledged"),
+        (ledger.rejected, "rejected"),
+        (ledger.unknown_frames, "unknown frames"),
+    )
     for count, what in (*always, *((count, what) for count, what in sometimes if count)):
         text.append(", ")
         text.append(f"{count:,} {what}", style="red" if count else "")

@@ -50,8 +50,9 @@ class Connector(Protocol):
         """What the handshake's Host says."""
         ...
 
-    async def open(self, client: int) -> Link:
-        """Connect the client. Raises OSError and `ssl.SSLError`."""
+    async def open(self, client: int, *, receive_buffer_bytes: int | None = None) -> Link:
+        """Connect the client, with a receive buffer of its own size if it says one. Raises OSError and
+        `ssl.SSLError`."""
         ...
 
 
@@ -100,9 +101,9 @@ class TcpConnector:
             "(python -m scalechat serve, or give --server-url)"
         )
 
-    async def open(self, client: int) -> Link:
+    async def open(self, client: int, *, receive_buffer_bytes: int | None = None) -> Link:
         """See `Connector`."""
-        link = await self._open_tcp(client)
+        link = await self._open_tcp(client, receive_buffer_bytes)
         if self._tls is None:
             return link
         stream = trio.SSLStream(link.stream, self._tls, server_hostname=self._hostname, https_compatible=True)
@@ -113,11 +114,13 @@ class TcpConnector:
             raise
         return Link(stream)
 
-    async def _open_tcp(self, client: int) -> Link:
+    async def _open_tcp(self, client: int, receive_buffer_bytes: int | None = None) -> Link:
         # Made here and not by trio.open_tcp_stream: the poller and prompt sends need the socket itself.
         sock = socket.socket(self._family, socket.SOCK_STREAM)
         wrapped = trio.socket.from_stdlib_socket(sock)
         try:
+            if receive_buffer_bytes is not None:  # before connecting: the window that is announced follows from it
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
             source = self._source(client)
             if source is not None:
                 await wrapped.bind((source, 0))
@@ -184,7 +187,11 @@ def failure_of(error: BaseException) -> Failure | None:
         case trio.BrokenResourceError() | trio.ClosedResourceError():
             return Failure("other", "the connection broke")
     if _module_of(first).partition(".")[0] in _PROTOCOL_LIBRARIES:
-        return Failure("other", f"{type(first).__name__}: {first}")
+        # What the library met, not what it then could not do about it.
+        met = first
+        while met.__context__ is not None:
+            met = met.__context__
+        return Failure("other", f"what the server said breaks the protocol ({met})")
     return None
 
 

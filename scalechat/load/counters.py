@@ -26,6 +26,8 @@ class Counters:
     unknown_frames: int = 0
     connects: int = 0
     open: int = 0
+    reconnects: int = 0
+    """Those of `connects` that were not a client's first."""
     disconnects: int = 0
     """Connections that ended without our wish."""
     evicted: int = 0

@@ -33,6 +33,8 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     number: int
     row: int | None
     """None: every member that was to get it has it, so this can only be one too many."""
+    seq: int = 0
+    """Its place in the room's log; 0 where the target does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Batch:
     rows: array[int]
     payloads: tuple[bytes, ...]
     """Of the deliveries."""
+    seqs: array[int]
+    """Their places in the room's log; 0 where the target does not tell."""
     others: tuple[Other, ...]
 
 
@@ -83,7 +87,7 @@ class Decoder:
         """Work out what came. Never raises: what cannot be read is part of the result."""
         room = -1
         deliveries: list[tuple[int, int]] = []
-        rows = array("q")
+        rows, seqs = array("q"), array("q")
         taken: list[bytes] = []
         others: list[Other] = []
         for text in texts:
@@ -92,10 +96,11 @@ class Decoder:
                 room = frame.room
                 deliveries.append((frame.slot, frame.number))
                 rows.append(frame.row)
+                seqs.append(frame.seq)
                 taken.append(text)
             else:
                 others.append(frame)
-        return Batch(room, tuple(deliveries), rows, tuple(taken), tuple(others))
+        return Batch(room, tuple(deliveries), rows, tuple(taken), seqs, tuple(others))
 
     def _learn(self, text: bytes) -> Other:
         frame = self._read(text)
@@ -117,7 +122,7 @@ class Decoder:
             return said
         match payloads.decode(said.text):
             case Header() as header:
-                return self._delivery(header, len(said.text))
+                return self._delivery(header, len(said.text), said.seq if isinstance(said, Publication) else 0)
             case Unreadable.DAMAGED:
                 return Damaged()
             case Unreadable.FOREIGN:
@@ -127,7 +132,7 @@ class Decoder:
         # A damaged frame of ours still shows our names somewhere; anything else is another protocol.
         return Damaged() if self._names.prefix.encode() in text else Foreign()
 
-    def _delivery(self, header: Header, size_bytes: int) -> Delivery | Phantom:
+    def _delivery(self, header: Header, size_bytes: int, seq: int) -> Delivery | Phantom:
         recorder, plan = self._recorder, self._recorder.plan
         publisher, number = header.publisher, header.sequence
         if header.run != self._names.run or publisher >= plan.publishers:
@@ -136,9 +141,10 @@ class Decoder:
         if plan.is_mine(publisher):
             known = 1 <= number <= recorder.published_by[room][slot]
         elif not recorder.members[room]:
-            return Delivery(room, slot, number, None)
+            return Delivery(room, slot, number, None, seq)
         else:
             known = number >= 1 and recorder.sighted(
                 publisher, number, size_bytes=size_bytes, intended_ns=header.intended_ns, sent_ns=header.sent_ns
             )
-        return Delivery(room, slot, number, recorder.broadcasts.row_of(publisher, number)) if known else Phantom()
+        row = recorder.broadcasts.row_of(publisher, number)
+        return Delivery(room, slot, number, row, seq) if known else Phantom()

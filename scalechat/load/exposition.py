@@ -17,7 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from scalechat.config import OperationalError
-from scalechat.load.errors import ErrorLog
+from scalechat.load.errors import USUAL, ErrorLog
 from scalechat.load.health import Health
 from scalechat.load.histogram import Histogram
 from scalechat.load.recorder import Recorder
@@ -60,8 +60,9 @@ class LoadCollector(Collector):
             self._health.steady_lag,
         )
         errors = CounterMetricFamily("scalechat_load_errors", "Errors by kind.", labels=["kind"])
-        for kind, entry in self._errors.kinds.items():
-            errors.add_metric([kind], entry.count)
+        for kind in dict.fromkeys((*USUAL, *self._errors.kinds)):
+            entry = self._errors.kinds.get(kind)
+            errors.add_metric([kind], 0 if entry is None else entry.count)
         yield errors
 
 

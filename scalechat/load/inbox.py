@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from scalechat.load.decoding import Batch, Damaged, Delivery, Other, Phantom
 from scalechat.load.dialects import Acknowledged, Entered, Nothing, Refused, Reply, number_of
@@ -14,38 +15,68 @@ from scalechat.load.surroundings import Surroundings
 from scalechat.wire.messages import Ack, ErrorAnswer, Joined, Reconnect, Welcome
 
 
+class Owner(Protocol):
+    """The client whose inbox it is. Nothing here blocks or raises."""
+
+    def joined(self, said: Joined | None) -> None:
+        """The server says that the client is in its room."""
+        ...
+
+    def told(self, after_ms: int) -> None:
+        """The server asks to come back so much later."""
+        ...
+
+    def answer(self, payload: bytes) -> None:
+        """This has to be answered."""
+        ...
+
+
 class Inbox:
     """The incoming side of client `number`: first `follow`, then `take` for the rest. Both are synchronous and never
     raise."""
 
-    __slots__ = ("_answer", "_follower", "_last_ns", "_number", "_on_joined", "_room", "_world", "longest_gap_ns")
+    __slots__ = ("_follower", "_last_ns", "_number", "_owner", "_room", "_world", "longest_gap_ns")
 
-    def __init__(
-        self, number: int, world: Surroundings, on_joined: Callable[[], None], answer: Callable[[bytes], object]
-    ) -> None:
-        """`on_joined` is called when the server says that the client is in its room, `answer` with what it has to be
-        answered."""
+    def __init__(self, number: int, world: Surroundings, owner: Owner) -> None:
         self._number = number
         self._world = world
-        self._on_joined = on_joined
-        self._answer = answer
+        self._owner = owner
         self._room = world.recorder.plan.room_of(number)
         self._last_ns = 0
         self._follower: Follower | None = None
         self.longest_gap_ns = 0
         """The longest time without a delivery, from joining on."""
 
-    def open(self, now_ns: int) -> None:
-        """The client has joined its room."""
+    def open(self, now_ns: int, *, again: bool) -> RecipientLedger:
+        """The client is in its room; `again`: it is the member that it was before."""
         world = self._world
-        ledger = world.recorder.join(self._number)
-        self._follower = Follower(self._number, world.streams[self._room], ledger, world.recorder)
+        if self._follower is None or not again:
+            ledger = world.recorder.join(self._number)
+            self._follower = Follower(self._number, world.streams[self._room], ledger, world.recorder)
+        else:
+            self._follower.enter()
         self._last_ns = now_ns
+        self.longest_gap_ns = 0
+        return self._follower.ledger
 
     def close(self) -> None:
         """Nothing more comes."""
         if self._follower is not None:
             self._follower.leave()
+
+    def forget(self) -> None:
+        """Whoever joins next is another member."""
+        self._follower = None
+
+    @property
+    def seq(self) -> int:
+        """The place in the room's log of the last message that came, where the target tells."""
+        return 0 if self._follower is None else self._follower.seq
+
+    def begin_at(self, seq: int) -> None:
+        """The next message is the one after this place."""
+        if self._follower is not None:
+            self._follower.seq = seq
 
     @property
     def ledger(self) -> RecipientLedger | None:
@@ -78,7 +109,7 @@ class Inbox:
         for other in batch.others:
             self._take_other(other, now_ns)
         if batch.deliveries:
-            self._take_deliveries(batch.room, batch.deliveries, batch.rows, batch.payloads, now_ns)
+            self._take_deliveries(batch.room, batch.deliveries, batch.rows, batch.payloads, batch.seqs, now_ns)
 
     def _take_deliveries(
         self,
@@ -86,6 +117,7 @@ class Inbox:
         deliveries: Sequence[tuple[int, int]],
         rows: array[int],
         payloads: Sequence[bytes],
+        seqs: array[int],
         now_ns: int,
     ) -> None:
         recorder = self._world.recorder
@@ -97,9 +129,10 @@ class Inbox:
             recorder.counters.early += len(deliveries)
             return
         self._note_gap(now_ns)
-        if follower.lead(deliveries, rows, payloads, now_ns):
+        if follower.lead(deliveries, rows, payloads, seqs, now_ns):
             return
         follower.leave()
+        follower.seq = max(follower.seq, *seqs)
         ledger = follower.ledger
         in_gaps = ledger.in_gaps
         outcomes = ledger.admit(deliveries)
@@ -127,25 +160,31 @@ class Inbox:
                     recorder.acknowledge(self._number, number, at_ns=now_ns, room_seq=other.seq)
             case Delivery():
                 rows = array("q", [] if other.row is None else [other.row])
-                self._take_deliveries(other.room, [(other.slot, other.number)], rows, (), now_ns)
+                self._take_deliveries(
+                    other.room, [(other.slot, other.number)], rows, (), array("q", [other.seq]), now_ns
+                )
             case Damaged():
                 counters.corrupted += 1
             case Phantom():
                 counters.phantom += 1
-            case Joined() | Entered():
-                self._on_joined()
+            case Joined():
+                self._owner.joined(other)
+            case Entered():
+                self._owner.joined(None)
+            case Reconnect():
+                self._owner.told(other.after_ms)
             case Acknowledged(number):
                 recorder.acknowledge(self._number, number, at_ns=now_ns, room_seq=None)
             case Refused(text):
                 self._world.error("server_error", text)
             case Reply(text):
-                self._answer(text)
+                self._owner.answer(text)
             case ErrorAnswer():
                 self._world.error(f"server_{other.code}", other.detail)
                 number = number_of(other.id)
                 if number is not None:
                     recorder.reject(self._number, number)
-            case Welcome() | Reconnect() | Nothing():
+            case Welcome() | Nothing():
                 pass
             case _:
                 counters.unknown_frames += 1

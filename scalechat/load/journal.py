@@ -85,6 +85,11 @@ class Journal:
         """Something that explains the curves around it."""
         self._writer.append(self._rows.event(kind, detail, at_ns))
 
+    def replaced(self, client: VirtualClient) -> None:
+        """The client's connection is history and it dials anew."""
+        if client.connection is not None:
+            self._writer.append(self._rows.connection(client, client.connection, last=False))
+
     def scraped(self, samples: Iterable[Sample], node: str, at_ns: int) -> None:
         """One scrape of the server."""
         self._writer.extend(self._rows.server(sample, node, at_ns) for sample in samples)
@@ -92,8 +97,8 @@ class Journal:
     def end(self) -> None:
         """The tables that are written once: connections and errors. The last window must be closed."""
         for client in self._clients:
-            if client.intended_ns is not None:
-                self._writer.append(self._rows.connection(client, client.intended_ns))
+            if client.connection is not None:
+                self._writer.append(self._rows.connection(client, client.connection, last=True))
         self._writer.extend(self._rows.error(kind, entry) for kind, entry in self._errors.kinds.items())
 
     def _remember(self, now_ns: int, pulse: Pulse) -> None:

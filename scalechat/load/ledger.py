@@ -116,6 +116,10 @@ class RecipientLedger:
             self._left_at = published
             self._ends = sum(published) - refused
 
+    def reached(self) -> list[int]:
+        """For each slot the highest number that came, or that was there before this member."""
+        return [max(0, highest) for highest in self.state]
+
     def expected(self, published: Sequence[int], *, refused: int = 0) -> int:
         """How many messages this member must have got, by the counts of its room as they are now."""
         until = self._ends

@@ -110,6 +110,8 @@ def part_ledger(recorder: Recorder) -> Ledger:
         reordered=counters.reordered,
         corrupted=counters.corrupted,
         phantom=counters.phantom,
+        early=counters.early,
+        unknown_frames=counters.unknown_frames,
     )
 
 

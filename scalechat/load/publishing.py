@@ -37,10 +37,13 @@ class Publishing:
         """Every message of the schedule was released."""
         self.intended = 0
         """Messages of the measured phase that were due."""
-        self.in_time = 0
-        """Those of them that were published before it ended."""
         self.late = 0
         """Those that the generator got to later than that, or not at all."""
+
+    @property
+    def in_time(self) -> int:
+        """Those of them that were published before it ended."""
+        return self._recorder.in_time
 
     async def run(self) -> None:
         """Release the messages until there are no more; cancel it to stop."""
@@ -55,11 +58,9 @@ class Publishing:
 
     def _publish(self, client: int, number: int, intended_ns: int) -> None:
         self._recorder.counters.intended += 1
-        done = self._clients[client].publish(self._schedule.size_of(client, number), intended_ns)
+        self._clients[client].publish(self._schedule.size_of(client, number), intended_ns)
         if intended_ns < self.steady_ns:
             return
         self.intended += 1
         if self._clock() > self.end_ns:
             self.late += 1
-        elif done:
-            self.in_time += 1

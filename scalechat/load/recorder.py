@@ -23,7 +23,7 @@ from scalechat.load.broadcasts import Broadcast, Broadcasts
 from scalechat.load.client_latencies import ClientLatencies
 from scalechat.load.counters import Counters
 from scalechat.load.elsewhere import Elsewhere
-from scalechat.load.histogram import Histogram
+from scalechat.load.histogram import Histogram, Ints
 from scalechat.load.ledger import Outcome, RecipientLedger
 from scalechat.load.plan import Plan
 from scalechat.load.timeline import PhaseNumber
@@ -74,6 +74,9 @@ class Recorder:
         """The current phase: of what is counted here and is not a message."""
         self.steady_from_ns = 0
         """Messages intended before are warm-up."""
+        self.steady_until_ns = 0
+        self.in_time = 0
+        """Messages of the measured time that were published before it ended."""
         self.published_by: list[list[int]] = [[0] * plan.publishers_in(room) for room in range(plan.rooms)]
         """Room → slot → how many messages it has published."""
         self.members: list[int] = [0] * plan.rooms
@@ -81,8 +84,11 @@ class Recorder:
         self.elsewhere = Elsewhere(plan)
         self.in_gaps = 0
         """Numbers that were leapt over and have not come, of all ledgers together."""
-        self._ledgers: list[tuple[int, RecipientLedger]] = []
-        """(room, ledger) of everybody that has ever joined."""
+        self._ledgers: dict[RecipientLedger, int] = {}
+        """Ledger → room of everybody that has joined, but for those that are gone for good where nobody needs them."""
+        self._members_apart: list[int] = [0] * plan.rooms
+        """Those of `members` that stay out of the headline."""
+        self._metrics, self._metric_of = plan.crowd.metrics, plan.crowd.metric_indices()
         self._members_settled: list[int] = []
         """`members` when everything was known about what other processes published."""
         self._published_at_leave: dict[int, tuple[int, ...]] = {}
@@ -124,8 +130,11 @@ class Recorder:
         self._receptions.append(reception)
         return reception
 
-    def published(self, client: int, *, size_bytes: int, intended_ns: int, sent_ns: int) -> None:
-        """The client has sent its next message; every member that has joined is to get it."""
+    def published(self, client: int, *, size_bytes: int, intended_ns: int, sent_ns: int, waited: bool = False) -> None:
+        """The client has sent its next message; every member that has joined is to get it.
+
+        `waited`: it had to wait for its client to be connected, which is no lateness of the generator's.
+        """
         room, slot = self.plan.room_of(client), self.plan.slot_of(client)
         slots = self.published_by[room]
         slots[slot] += 1
@@ -138,12 +147,15 @@ class Recorder:
             phase=phase,
             size_bytes=size_bytes,
             expected=expected,
+            expected_apart=self._members_apart[room],
             intended_ns=intended_ns,
             sent_ns=sent_ns,
         )
         self.counters.published += 1
         self.counters.expected += expected
-        self.add("send_lag", sent_ns - intended_ns, phase)
+        self.in_time += self.steady_from_ns <= intended_ns and sent_ns <= self.steady_until_ns
+        if not waited:
+            self.add("send_lag", sent_ns - intended_ns, phase)
 
     def sighted(self, publisher: int, number: int, *, size_bytes: int, intended_ns: int, sent_ns: int) -> bool:
         """A member here got a message of another process; the times are of the publisher's clock.
@@ -162,6 +174,7 @@ class Recorder:
             phase=self._phase_of(intended_ns),
             size_bytes=size_bytes,
             expected=self.members[room],
+            expected_apart=self._members_apart[room],
             intended_ns=intended_ns,
             sent_ns=self.elsewhere.ours_ns(publisher, sent_ns),
             ours=False,
@@ -204,26 +217,36 @@ class Recorder:
         """The client has joined its room: what is published from now on is expected there."""
         room = self.plan.room_of(client)
         self.members[room] += 1
-        self.counters.connects += 1
-        self.counters.open += 1
+        self._members_apart[room] += self.plan.crowd.is_apart(client)
         # Before the warm-up nobody has published anything, here or elsewhere.
         late = self.phase is not PhaseNumber.RAMP
         unknown = self.elsewhere.unknown_slots(room) if late else ()
         ledger = RecipientLedger(self.published_by[room], refused=self._rejected[room], unknown=unknown)
-        self._ledgers.append((room, ledger))
+        self._ledgers[ledger] = room
         return ledger
 
-    def leave(self, client: int, ledger: RecipientLedger) -> None:
-        """The client has left its room."""
-        room = self.plan.room_of(client)
+    def leave(self, client: int, ledger: RecipientLedger, *, beyond: Sequence[int] | None = None) -> None:
+        """The client has left its room.
+
+        `beyond`: for each slot the last number that it still must have got; without it, everything published by now.
+        """
+        room, apart = self.plan.room_of(client), self.plan.crowd.is_apart(client)
         self.members[room] -= 1
-        self.counters.open -= 1
+        self._members_apart[room] -= apart
+        excused = 0
+        if beyond is not None:
+            self.flush()  # What it has got must not be taken for what it has not.
+            ours, theirs = self.broadcasts.excuse(room, [*beyond], rooms=self.plan.rooms, apart=apart)
+            self.counters.expected -= ours + theirs
+            excused = ours
         unknown = self.elsewhere.unknown_slots(room)
         # Many leave at the same moment, and then share what was published by then.
         published = tuple(self.published_by[room])
         if self._published_at_leave.get(room) != published:
             self._published_at_leave[room] = published
-        ledger.leave(self._published_at_leave[room], refused=self._rejected[room], unknown=unknown)
+        ledger.leave(self._published_at_leave[room], refused=self._rejected[room] + excused, unknown=unknown)
+        if beyond is not None and self.plan.share.count == 1:
+            del self._ledgers[ledger]  # Its row is written next: who comes and goes must not be remembered for ever.
 
     def acknowledge(self, client: int, number: int, *, at_ns: int, room_seq: int | None) -> None:
         """The server has taken the client's message."""
@@ -317,6 +340,19 @@ class Recorder:
         arrived = np.array(reception.times, dtype=np.int64)
         clients = np.array(reception.clients, dtype=np.int64)
         rows = rows[self.broadcasts.knows(rows)]
+        if self._metric_of is not None:
+            metrics = self._metric_of[clients]
+            for index in np.unique(metrics[metrics > 0]).tolist():
+                times = arrived[metrics == index]
+                self._count_apart(
+                    index,
+                    np.repeat(rows, len(times)),
+                    np.tile(times, len(rows)),
+                    np.tile(clients[metrics == index], len(rows)),
+                )
+            arrived, clients = arrived[metrics == 0], clients[metrics == 0]
+            if not len(arrived):
+                return
         self.broadcasts.settle_all(rows, arrived)
         intended, sent, phases = self.broadcasts.times_of(rows)
         per_turn = max(1, _DELIVERIES_PER_TURN // len(arrived))
@@ -342,6 +378,12 @@ class Recorder:
         if not known.all():
             # Only a server that broadcasts what it refused gets here: the account of that message was closed.
             rows, arrived, clients = rows[known], arrived[known], clients[known]
+        if self._metric_of is not None:
+            metrics = self._metric_of[clients]
+            for index in np.unique(metrics[metrics > 0]).tolist():
+                of_kind = metrics == index
+                self._count_apart(index, rows[of_kind], arrived[of_kind], clients[of_kind])
+            rows, arrived, clients = rows[metrics == 0], arrived[metrics == 0], clients[metrics == 0]
         intended, sent, phases = self.broadcasts.times_of(rows)
         latencies = arrived - intended
         for phase in np.unique(phases).tolist():
@@ -368,8 +410,9 @@ class Recorder:
         """The messages that are left. Call it before the last `end_window`, once.
 
         Every expected delivery that did not come enters `delivery` as the time it was waited for: from its intended
-        time until now, and at least `never_ns`. A server that drops cannot look fast. A message that was never
-        acknowledged is owed to nobody, and enters `ack_rtt` in the same way.
+        time until now, and at least `never_ns`. A server that drops cannot look fast. Of the kinds that stand apart
+        only what came is in their histograms; what did not is in the ledger, as everybody's is. A message that was
+        never acknowledged is owed to nobody, and enters `ack_rtt` in the same way.
         """
         self.flush()
         self.has_ended = True
@@ -381,9 +424,9 @@ class Recorder:
                 self._window(message.phase, "ack_rtt").add_many(max(never_ns, now_ns - message.sent_ns), 1)
             if message.missing:
                 waited_ns = max(never_ns, now_ns - message.intended_ns)
-                self._window(message.phase, "delivery").add_many(waited_ns, message.missing)
-                self._window(message.phase, "broadcast_last").add_many(waited_ns, 1)
-                if not message.delivered:
+                self._window(message.phase, self._metrics[0]).add_many(waited_ns, message.missing_here)
+                self._window(message.phase, "broadcast_last").add_many(waited_ns, message.missing_here > 0)
+                if message.missing_here and message.first_ns is None:
                     self._window(message.phase, "broadcast_first").add_many(waited_ns, 1)
         return left
 
@@ -433,11 +476,20 @@ class Recorder:
         for message in messages:
             if message.first_ns is not None:
                 groups.setdefault((message.phase, "broadcast_first"), []).append(message.first_ns)
-            if message.last_ns is not None and not message.missing:
+            if message.last_ns is not None and not message.missing_here:
                 groups.setdefault((message.phase, "broadcast_last"), []).append(message.last_ns)
         for (phase, metric), values in groups.items():
             self._window(phase, metric).add(np.array(values, dtype=np.int64))
         return messages
+
+    def _count_apart(self, index: int, rows: Ints, arrived: Ints, clients: Ints) -> None:
+        """What clients of a kind got whose deliveries are in the `index`-th metric."""
+        intended, _sent, phases = self.broadcasts.times_of(rows)
+        for phase in np.unique(phases).tolist():
+            chosen = phases == phase
+            buckets = self._window(phase, self._metrics[index]).add((arrived - intended)[chosen])
+            self.by_client.add_buckets(clients[chosen], buckets)
+        self.broadcasts.count_apart(rows)
 
     def _excuse(self, unacked: Sequence[Broadcast]) -> None:
         """Who got one of these messages was to get it, and nobody else."""
@@ -448,7 +500,7 @@ class Recorder:
             message.expected = message.delivered
         for (room, slot), found in numbers.items():
             found.sort()
-            for where, ledger in self._ledgers:
+            for ledger, where in self._ledgers.items():
                 if where == room:
                     ledger.excuse(slot, found)
 
@@ -458,7 +510,7 @@ class Recorder:
         if self.plan.rooms_are_whole:
             return
         for publisher, numbers in unowed.items():
-            for where, ledger in self._ledgers:
+            for ledger, where in self._ledgers.items():
                 if where == self.plan.room_of(publisher) and numbers:
                     ledger.excuse(self.plan.slot_of(publisher), numbers)
         for message in left:
@@ -468,7 +520,8 @@ class Recorder:
 
     def _expected(self) -> int:
         return sum(
-            ledger.expected(self.published_by[room], refused=self._rejected[room]) for room, ledger in self._ledgers
+            ledger.expected(self.published_by[room], refused=self._rejected[room])
+            for ledger, room in self._ledgers.items()
         )
 
     def _phase_of(self, intended_ns: int) -> PhaseNumber:

@@ -48,6 +48,7 @@ class Stretch:
         "next",
         "receptions",
         "rows",
+        "seqs",
         "start",
     )
 
@@ -61,6 +62,8 @@ class Stretch:
         self.messages: list[tuple[int, int]] = []
         """(slot, number) of each."""
         self.rows = array("q")
+        self.seqs = array("q")
+        """The place of each in the room's log, by the server."""
         self.next: Stretch | None = None
         """Goes on where this one ends."""
         self.receptions: dict[tuple[int, int], Reception] = {}
@@ -91,7 +94,9 @@ class RoomStream:
         self.followers = 0
         """Members that have a place in a stretch."""
 
-    def extend(self, deliveries: Sequence[tuple[int, int]], rows: array[int], payloads: Sequence[bytes]) -> bool:
+    def extend(
+        self, deliveries: Sequence[tuple[int, int]], rows: array[int], payloads: Sequence[bytes], seqs: array[int]
+    ) -> bool:
         """Append to the newest stretch; False, and nothing is appended, unless each is the next in sequence."""
         stretch = self.newest
         assert stretch is not None
@@ -108,6 +113,7 @@ class RoomStream:
             stretch.edges.append(len(stretch.data))
         stretch.messages += deliveries
         stretch.rows.extend(rows)
+        stretch.seqs.extend(seqs)
         if len(stretch.data) >= self._limit:
             stretch.next = self.begin(stretch.highest)
         return True
@@ -131,7 +137,7 @@ class Follower:
     stands there after `leave`.
     """
 
-    __slots__ = ("_client", "_place", "_recorder", "_room", "_stretch", "_unsettled", "ledger")
+    __slots__ = ("_client", "_place", "_recorder", "_room", "_stretch", "_unsettled", "ledger", "seq")
 
     def __init__(self, client: int, room: RoomStream, ledger: RecipientLedger, recorder: Recorder) -> None:
         self._client = client
@@ -142,6 +148,8 @@ class Follower:
         self._unsettled = 0
         """Messages received since the ledger was written."""
         self.ledger = ledger
+        self.seq = 0
+        """The place in the room's log of the last message that came."""
         self.enter()
 
     @property
@@ -170,13 +178,18 @@ class Follower:
         return data
 
     def lead(
-        self, deliveries: Sequence[tuple[int, int]], rows: array[int], payloads: Sequence[bytes], now_ns: int
+        self,
+        deliveries: Sequence[tuple[int, int]],
+        rows: array[int],
+        payloads: Sequence[bytes],
+        seqs: array[int],
+        now_ns: int,
     ) -> bool:
         """Account for messages that nobody received before; False, and nothing is done, when these are not such."""
         stretch = self._stretch
         if stretch is None or stretch is not self._room.newest or self._place < len(stretch.messages):
             return False
-        if not self._room.extend(deliveries, rows, payloads):
+        if not self._room.extend(deliveries, rows, payloads, seqs):
             return False
         self._receive(stretch, len(stretch.messages), now_ns)
         return True
@@ -225,6 +238,7 @@ class Follower:
         self._recorder.counters.delivered += count
         self._unsettled += count
         self._place = reached
+        self.seq = stretch.seqs[reached - 1]
 
     def _common(self, stretch: Stretch, data: bytes, begin: int) -> int:
         """The place after the last whole message that `data` and the stretch have in common."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prometheus_client.samples import Sample
 
 from scalechat.load.broadcasts import Broadcast
+from scalechat.load.connection import Connection
 from scalechat.load.dialects import Names
 from scalechat.load.errors import ErrorKind, ErrorLog
 from scalechat.load.health import Pulse
@@ -110,7 +111,7 @@ class Rows:
             connect_failures_rejected_total=failures.get("rejected", 0),
             connect_failures_other_total=failures.get("other", 0),
             disconnects_total=counters.disconnects,
-            reconnects_total=0,
+            reconnects_total=counters.reconnects,
             intended_total=counters.intended,
             published_total=counters.published,
             delivered_total=counters.delivered,
@@ -181,30 +182,41 @@ class Rows:
             room_seq=message.room_seq,
         )
 
-    def connection(self, client: VirtualClient, intended_ns: int) -> ConnectionRow:
-        """One connection, at the end of the run."""
-        timeline, recorder, ledger = self.timeline, self.recorder, client.ledger
-        p50, p99 = recorder.by_client.quantiles_ns(client.number, (0.5, 0.99))
+    def connection(self, client: VirtualClient, connection: Connection, *, last: bool) -> ConnectionRow:
+        """One connection, when it is history; `last`: no other follows.
+
+        What the client missed, and its percentiles over all its connections, stand in the row of the last connection of
+        that member and of that client.
+        """
+        timeline, recorder, ledger = self.timeline, self.recorder, connection.ledger
+        number = client.number
+        p50, p99 = recorder.by_client.quantiles_ns(number, (0.5, 0.99)) if last else (None, None)
+        settled = ledger is not None and (last or not client.is_member)
         return ConnectionRow(
-            t_s=timeline.t_s(intended_ns),
-            ts_unix_ns=timeline.unix_ns(intended_ns),
+            t_s=timeline.t_s(connection.intended_ns),
+            ts_unix_ns=timeline.unix_ns(connection.intended_ns),
             worker_id=self.worker_id,
-            phase=PHASE_NAMES[client.connect_phase],
-            connection_id=str(client.number),
-            client_id=self.names.member(client.number),
-            kind="normal" if client.number < recorder.plan.publishers else "reader",
-            room=self.names.room(recorder.plan.room_of(client.number)),
-            join_order=client.join_order,
-            tcp_ns=client.tcp_ns,
-            handshake_ns=client.handshake_ns,
-            opened_s=None if client.opened_ns is None else timeline.t_s(client.opened_ns),
-            closed_s=None if client.closed_ns is None else timeline.t_s(client.closed_ns),
-            close_code=client.close_code,
-            close_reason=client.close_reason if client.failure is None else client.failure.text,
-            closed_by=client.closed_by,
-            received=None if ledger is None else ledger.received,
-            missed=None if ledger is None else recorder.missed_by(client.number, ledger),
+            phase=PHASE_NAMES[connection.phase],
+            connection_id=_connection_id(number, connection.ordinal),
+            client_id=self.names.member(number),
+            kind=recorder.plan.crowd.name_of(number),
+            room=self.names.room(recorder.plan.room_of(number)),
+            join_order=connection.join_order,
+            tcp_ns=connection.tcp_ns,
+            handshake_ns=connection.handshake_ns,
+            opened_s=None if connection.opened_ns is None else timeline.t_s(connection.opened_ns),
+            closed_s=None if connection.closed_ns is None else timeline.t_s(connection.closed_ns),
+            close_code=connection.close_code,
+            close_reason=connection.close_reason if connection.failure is None else connection.failure.text,
+            closed_by=connection.closed_by,
+            reconnect_of=_connection_id(number, connection.ordinal - 1) if connection.ordinal else None,
+            received=None if ledger is None else ledger.received - connection.received_before,
+            missed=recorder.missed_by(number, ledger) if settled and ledger is not None else None,
             delivery_p50_ns=p50,
             delivery_p99_ns=p99,
             longest_gap_ns=client.longest_gap_ns or None,
         )
+
+
+def _connection_id(client: int, ordinal: int) -> str:
+    return f"{client}.{ordinal}" if ordinal else str(client)

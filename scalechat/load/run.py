@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from random import Random
 from typing import Final
 
 import trio
@@ -31,6 +32,8 @@ from scalechat.load.plan import SECOND_NS, Schedule
 from scalechat.load.publishing import Publishing
 from scalechat.load.results import RunWriter
 from scalechat.load.room_stream import RoomStream
+from scalechat.load.seeded import Chance
+from scalechat.load.stage import Stage
 from scalechat.load.surroundings import Surroundings
 from scalechat.load.timeline import PhaseNumber
 from scalechat.load.verdict import Facts
@@ -78,6 +81,8 @@ class Run:
             self._settled.set()
         self._begin_ns: int | None = None
         """When publishing begins, as agreed with the other processes."""
+        self._deserted = trio.Event()
+        """No connection is open, and clients try to come back."""
         self._publishing: Publishing | None = None
         self._marks: tuple[Mark, Mark] | None = None
         """Beginning and end of the measured phase."""
@@ -97,10 +102,14 @@ class Run:
             errors=self._instruments.errors,
             poller=self._instruments.poller,
             clock=clock,
+            chance=Chance(todo.plan.seed),
+            random=Random(todo.plan.seed),
+            reconnects=not todo.config.no_reconnect,
             connect_timeout_s=todo.config.connect_timeout_s,
             unix_offset_ns=self._instruments.timeline.unix_offset_ns,
             on_settled=self._on_settled,
             on_left=self._on_left,
+            on_replaced=self._instruments.journal.replaced,
         )
         self._clients = [VirtualClient(number, world) for number in mine]
         self._instruments.clients += self._clients
@@ -161,10 +170,12 @@ class Run:
         gc.collect()
         gc.freeze()
         config = self._todo.config
-        warmup_ns, duration_ns = round(config.warmup_s * SECOND_NS), round(config.duration_s * SECOND_NS)
+        warmup_ns, duration_ns = round(config.warmup_s * SECOND_NS), round(config.steady_s * SECOND_NS)
         schedule = Schedule(self._plan, end_ns=warmup_ns + duration_ns)
         begin_ns = self._begin_ns or self._clock() + (0 if self._todo.dialect.confirms else SETTLE_NS)
         self._recorder.steady_from_ns = begin_ns + warmup_ns
+        self._recorder.steady_until_ns = begin_ns + warmup_ns + duration_ns
+        stage = Stage(config.events, self._plan, self._clients, self._instruments.say)
         load = self._publishing = Publishing(
             schedule,
             self._clients,
@@ -176,6 +187,8 @@ class Run:
         )
         async with trio.open_nursery() as pacing:
             pacing.start_soon(load.run)
+            pacing.start_soon(stage.run, self._recorder.steady_from_ns, self._clock)
+            pacing.start_soon(self._wait_for_somebody)
             await self._ending.unless_over(partial(sleep_until, begin_ns, self._clock))
             if warmup_ns and not self._ending.is_early:
                 self._instruments.enter(PhaseNumber.WARMUP, load.steady_ns)
@@ -210,7 +223,7 @@ class Run:
             self._instruments.enter(PhaseNumber.DRAIN, None)
         with trio.move_on_after(self._todo.config.drain_s):
             self._company.announce(self._recorder, final=False)
-            while not self._interruption.hurry.is_set() and self._recorder.counters.open:
+            while not self._interruption.hurry.is_set() and self._anybody():
                 if not self._under_way():
                     await trio.sleep(GRACE_S)
                     return
@@ -229,14 +242,15 @@ class Run:
         if not self._recorder.elsewhere.is_settled:
             self._recorder.settle()
         recorder, counters = self._recorder, self._recorder.counters
-        if not counters.disconnects:
+        if counters.open == len(self._clients):
             unacked = recorder.acknowledged and counters.published > counters.acked + counters.rejected
             return recorder.outstanding > 0 or unacked
         # Who is gone gets nothing any more.
-        return any(
-            client.is_open and client.ledger is not None and recorder.missed_by(client.number, client.ledger)
-            for client in self._clients
-        )
+        return any(client.awaits for client in self._clients)
+
+    def _anybody(self) -> bool:
+        """Whether there is a connection, or somebody who means to have one again."""
+        return self._recorder.counters.open > 0 or any(client.is_away for client in self._clients)
 
     async def _gather(self) -> None:
         self._begin_ns = await self._company.gather()
@@ -254,10 +268,24 @@ class Run:
             self._settled.set()
 
     def _on_left(self) -> None:
-        """A connection ended, and not by our wish."""
+        """A connection ended before its time."""
         publishing = self._instruments.timeline.phase in (PhaseNumber.WARMUP, PhaseNumber.STEADY)
         if publishing and not self._recorder.counters.open:
-            self._company.forlorn(ALL_LOST)
+            if self._anybody():
+                self._deserted.set()
+            else:
+                self._company.forlorn(ALL_LOST)
+
+    async def _wait_for_somebody(self) -> None:
+        """When everybody is away, somebody is to be back in the time that a connection may take."""
+        while True:
+            await self._deserted.wait()
+            self._deserted = trio.Event()
+            with trio.move_on_after(self._todo.config.connect_timeout_s):
+                while not self._recorder.counters.open:  # noqa: ASYNC110 - counters have no events
+                    await trio.sleep(LOOK_S)
+            if not self._recorder.counters.open:
+                self._company.forlorn(f"{ALL_LOST} and nobody came back")
 
     def _facts(self) -> Facts:
         before, after = self._marks or (self._mark(),) * 2

@@ -20,6 +20,9 @@ class Draw(enum.IntEnum):
     PHASE = 1
     ARRIVAL = 2
     SIZE = 3
+    CHURN = 4
+    STORM = 5
+    RETURN = 6
 
 
 class Chance:

@@ -1,283 +1,294 @@
-"""One simulated client: connects, joins its room, publishes when told, and accounts for everything it receives.
+"""One simulated client: joins its room, publishes when told, accounts for all it receives, and stays connected.
 
-What comes in is handled synchronously by its `Inbox`, called by whoever read the bytes; the client's own task only
-opens the connection and waits for its end. Everything that can happen to a connection ends in this object's
-attributes, never in an exception: `run` is the fence around it.
+A client has one connection after another. Between two of them it is *away*: it comes back when a person's client would
+(full jitter, see `scalechat.client.reconnect`), or when the scenario that took it away says so. What that is to the
+ledger:
+
+* A client that resumes (it asks for what came after its last position) stays a member while it is away: what is
+  published meanwhile is expected, counts as delivered when the replay brings it, from its intended time, and is
+  missing when the server says that it could not recover it.
+* One that does not resume leaves, and joins again as a new member.
+* A client that goes of its own will gives up what was under way to it; one that was cut off does not: what was
+  published before and never came is missing.
+* One that never comes back is not a member since it went.
+
+What it is to publish while it is away waits, as it does in a person's client, and goes out when it is back: its latency
+counts from when it was due.
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Sequence
+from typing import Final
 
 import trio
-import trio_websocket
 
-from scalechat.client.late import LateWebSocket, open_websocket
-from scalechat.client.transport import LaneStream, random_mask
+from scalechat.client.reconnect import Backoff
 from scalechat.load import payload
-from scalechat.load.connector import Failure, NotOffered, failure_of
-from scalechat.load.decoding import Batch
-from scalechat.load.dialects import Publish
+from scalechat.load.connection import Connection
+from scalechat.load.connector import Failure
 from scalechat.load.inbox import Inbox
-from scalechat.load.ledger import RecipientLedger
+from scalechat.load.seeded import Draw
 from scalechat.load.surroundings import Surroundings
-from scalechat.load.timeline import PhaseNumber
-from scalechat.wire.closing import LOST, TOO_SLOW
-from scalechat.wire.frames import masked_frame
+from scalechat.scenario import Churning
+from scalechat.wire.closing import LOST
+from scalechat.wire.messages import Joined, Position
 
-GOODBYE_S: Final = 2.0
-"""At the end of the run a server has so long to answer our Close."""
+MAX_WAITING: Final = 64
+"""Messages that wait for a client to be back: as many as a person's client keeps (`scalechat.client.keeper`)."""
 
 
 class VirtualClient:
     """Client number `number` of the plan. All times are of the run's clock."""
 
     __slots__ = (
-        "_goodbye",
+        "_away_s",
+        "_backoff",
+        "_beyond",
+        "_connection",
         "_inbox",
-        "_patience",
+        "_kind",
+        "_leaving",
+        "_position",
         "_publish",
-        "_reader",
         "_room",
         "_settled",
-        "_stream",
+        "_waiting",
         "_world",
-        "_ws",
-        "close_code",
-        "close_reason",
-        "closed_by",
-        "closed_ns",
-        "connect_phase",
-        "failure",
-        "handshake_ns",
-        "intended_ns",
-        "join_order",
+        "is_away",
         "number",
-        "opened_ns",
-        "tcp_ns",
     )
 
     def __init__(self, number: int, world: Surroundings) -> None:
+        plan = world.recorder.plan
         self.number = number
+        self.is_away = False
+        """Its connection is over and it means to come back."""
         self._world = world
-        self._room = world.recorder.plan.room_of(number)
-        self._reader = world.dialect.reader(world.decode, world.reader)
-        self._stream: LaneStream[Batch] | None = None
-        self._ws: LateWebSocket | None = None
-        self._patience: trio.CancelScope | None = None
-        self._publish: Publish | None = None
-        self._settled = False
-        self._goodbye: trio.Event | None = None
-        self.connect_phase = PhaseNumber.RAMP
-        self.intended_ns: int | None = None
-        self.tcp_ns: int | None = None
-        """From the intended time until TCP (and TLS) was established."""
-        self.handshake_ns: int | None = None
-        """From then until the WebSocket was open."""
-        self.opened_ns: int | None = None
-        self.closed_ns: int | None = None
-        self.close_code: int | None = None
-        self.close_reason: str | None = None
-        self.closed_by: Literal["client", "server", "network"] | None = None
-        self.failure: Failure | None = None
-        self.join_order: int | None = None
-        self._inbox = Inbox(number, world, self._enter, self._send)
+        self._kind = plan.crowd.kind_of(number)
+        self._room = world.names.room(plan.room_of(number))
+        publishes = number < plan.publishers
+        self._publish = world.dialect.publish(world.names, number, self._room) if publishes else None
+        self._inbox = Inbox(number, world, self)
+        self._connection: Connection | None = None
+        self._settled = self._leaving = False
+        self._away_s: float | None = None
+        """How long it stays away, when the scenario and not the server says so."""
+        self._backoff: Backoff | None = None
+        self._position: Position | None = None
+        """Where the last connection began; `Inbox.seq` goes on from there."""
+        self._beyond: Sequence[int] | None = None
+        """While it is away and a member: what it must have got if it never comes back, for each slot."""
+        self._waiting: list[tuple[int, int]] | None = None
+        """(bytes, intended time) of what is due while it is away."""
+
+    @property
+    def connection(self) -> Connection | None:
+        """The newest one."""
+        return self._connection
 
     @property
     def is_open(self) -> bool:
-        """Whether it has joined its room and has not left."""
-        return self.opened_ns is not None and self.closed_ns is None
+        """Whether it is in its room now."""
+        return self._connection is not None and self._connection.is_open
 
     @property
-    def ledger(self) -> RecipientLedger | None:
-        """What it must get and got; None when it never joined."""
-        return self._inbox.ledger
+    def is_member(self) -> bool:
+        """Whether it is in the account of its room: it is there, or away and will resume."""
+        return self.is_open or self._beyond is not None
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the newest connection failed, if it did."""
+        return None if self._connection is None else self._connection.failure
 
     @property
     def longest_gap_ns(self) -> int:
-        """The longest time without a delivery."""
+        """The longest time without a delivery, of the newest connection."""
         return self._inbox.longest_gap_ns
+
+    @property
+    def awaits(self) -> bool:
+        """Whether something it is to get can still come."""
+        ledger = self._inbox.ledger
+        return self.is_member and ledger is not None and self._world.recorder.missed_by(self.number, ledger) > 0
 
     # --- life --------------------------------------------------------------------------------------------------------
 
     async def run(self, intended_ns: int) -> None:
-        """Connect, join, and stay until the connection ends."""
-        self.intended_ns = intended_ns
-        self.connect_phase = self._world.recorder.phase
+        """Be connected, as long as that is possible and wanted."""
+        world = self._world
+        ordinal = 0
         try:
-            # Until it has joined, the client's patience is limited; `_enter` lifts the limit.
-            with trio.move_on_after(self._world.connect_timeout_s) as self._patience:
-                async with trio.open_nursery() as nursery:
-                    await self._open(nursery)
-                    await self._stay()
-                    if self._goodbye is not None:
-                        await self._goodbye.wait()
-                    nursery.cancel_scope.cancel()
-            if self.opened_ns is None:
-                self._fail(self._why_not_opened())
-        except* Exception as group:  # the fence: this fate is nobody else's
-            failure = failure_of(group)
-            if failure is None:
-                raise
-            self._fail(failure)
+            while True:
+                connection = self._connection = Connection(self, world, self.number, ordinal, intended_ns)
+                await connection.run(self._resource())
+                self._settle()
+                wait_s = self._wait_s(connection)
+                if wait_s is None:
+                    return
+                self.is_away = True
+                intended_ns = world.clock() + round(wait_s * 1e9)
+                await trio.sleep(wait_s)
+                world.on_replaced(self)
+                ordinal += 1
         finally:
-            self._leave()
+            self._give_up()
             self._settle()
-            if self._stream is not None:
-                await trio.aclose_forcefully(self._stream)
 
     async def close(self) -> None:
-        """Say goodbye; `run` then ends."""
-        if self._ws is not None and self.is_open:
-            self.closed_by = "client"
-            self.close_code = 1000
-            # Our own task must not end the reader before it has seen the server's answer.
-            goodbye = self._goodbye = trio.Event()
-            with trio.move_on_after(GOODBYE_S):
-                await self._ws.aclose(1000)
-            goodbye.set()
+        """Say goodbye, if it is there; `run` then ends, or is to be cancelled."""
+        self._leaving = True
+        if self._connection is not None:
+            await self._connection.close()
 
-    async def _open(self, nursery: trio.Nursery) -> None:
+    def drop(self, away_s: float) -> None:
+        """Lose the connection, now, and dial again after so long."""
+        if self._connection is not None and self.is_open:
+            self._away_s = away_s
+            self._connection.cut()
+
+    def _resource(self) -> str:
         world = self._world
-        intended_ns = self.intended_ns
-        assert intended_ns is not None
-        link = await world.connector.open(self.number)
-        connected_ns = world.clock()
-        self.tcp_ns = connected_ns - intended_ns
-        stream = self._stream = LaneStream(
-            link.stream,
-            nursery=nursery,
-            reader=self._reader,
-            on_batch=self._inbox.take,
-            # A dialect with a reader of its own reads several frames together: one alone means nothing.
-            follower=self._inbox if self._reader is world.reader else None,
-            on_end=self._on_end,
-            sock=link.sock,
-            fed=link.sock is not None,
-            binary=world.dialect.binary,
-            answers_pings=True,
-            traffic=world.recorder.counters.traffic,
-        )
-        if link.sock is not None:
-            stream.on_close(world.poller.add(link.sock, stream))
-        plan = world.recorder.plan
-        room = world.names.room(self._room)
-        ws = self._ws = await open_websocket(
-            nursery,
-            stream,
-            world.connector.host_header,
-            world.dialect.resource(world.names, self.number, room),
-            subprotocols=world.dialect.subprotocols,
-            extra_headers=world.dialect.extra_headers(world.names, self.number, room),
-        )
-        self.handshake_ns = world.clock() - connected_ns
-        if world.dialect.subprotocols and ws.subprotocol not in world.dialect.subprotocols:
-            raise NotOffered(world.dialect.subprotocols)
-        if self.number < plan.publishers:
-            self._publish = world.dialect.publish(world.names, self.number, room)
-        for text in world.dialect.hello(world.names, self.number, room):
-            self._send(text)
-        if not world.dialect.confirms:
-            self._enter()
+        resource = world.dialect.resource(world.names, self.number, self._room)
+        if self._beyond is None or self._position is None:
+            return resource
+        return f"{resource}&since_epoch={self._position.epoch}&since_seq={self._inbox.seq}"
 
-    async def _stay(self) -> None:
-        """Wait for the end. Messages only come this way after a fragment, when the lane is off (see `LaneStream`)."""
-        assert self._ws is not None
-        while True:
-            try:
-                message = await self._ws.get_message()
-            except trio_websocket.ConnectionClosed as closed:
-                self._closed(closed.reason)
-                return
-            text = message.encode() if isinstance(message, str) else message
-            self._inbox.take(self._reader.decode([text]))
+    def _wait_s(self, connection: Connection) -> float | None:
+        """How long to wait before the next connection; None when there is to be none."""
+        now_s = trio.current_time()
+        if self._leaving or not self._world.reconnects:
+            return None
+        if connection.opened_ns is None:
+            # Who never was there is told of when the ramp ends, and does not come later.
+            return self._patient().failed(now_s) if connection.ordinal else None
+        if connection.closed_by == "client":
+            away_s, self._away_s = self._away_s, None
+            return self._drawn_s(2 * connection.ordinal + 1) if away_s is None else away_s
+        code = LOST.code if connection.close_code is None else connection.close_code
+        return self._patient().ended(now_s, code, connection.close_reason)
 
-    def _enter(self) -> None:
-        """The client has joined its room; a server may say so more than once."""
-        if self.opened_ns is not None:
-            return
-        recorder = self._world.recorder
-        now_ns = self._world.clock()
-        assert self.intended_ns is not None
-        assert self._patience is not None
-        self._patience.deadline = float("inf")
-        self.opened_ns = now_ns
-        self.join_order = recorder.members[self._room]
-        self._inbox.open(now_ns)
-        recorder.add("connect", now_ns - self.intended_ns, recorder.phase)
-        self._settle()
+    def _patient(self) -> Backoff:
+        if self._backoff is None:
+            self._backoff = Backoff(self._world.random)
+        return self._backoff
 
-    def _on_end(self) -> None:
-        """Nothing more comes in."""
-        self._leave()
-        if self.handshake_ns is None and self._patience is not None:
-            self._patience.cancel()  # trio-websocket would wait for the rest of the handshake for ever.
+    def _drawn_s(self, number: int) -> float:
+        """How long a connection of a churning client lasts (even numbers), or it stays away; for ever for others."""
+        if not isinstance(self._kind, Churning):
+            return 0.0 if number % 2 else float("inf")
+        middle_s = self._kind.away_s if number % 2 else self._kind.every_s
+        drawn = self._world.chance.uniform(Draw.CHURN, self.number, number)
+        return middle_s * (1 + self._kind.jitter * (2 * drawn - 1))
 
-    def _leave(self) -> None:
-        ledger = self._inbox.ledger
-        if self.is_open and ledger is not None:
-            self.closed_ns = self._world.clock()
-            self._inbox.close()
-            self._world.recorder.leave(self.number, ledger)
-            if self.closed_by is None:
-                self._world.recorder.counters.disconnects += 1
-                self._world.on_left()
+    def _give_up(self) -> None:
+        """It does not come back."""
+        self.is_away = False
+        if self._beyond is not None and self._inbox.ledger is not None:
+            self._world.recorder.leave(self.number, self._inbox.ledger, beyond=self._beyond)
+            self._beyond = None
 
     def _settle(self) -> None:
         if not self._settled:
             self._settled = True
             self._world.on_settled()
 
-    def _closed(self, reason: trio_websocket.CloseReason | None) -> None:
-        """The connection is over, and by now it is known how."""
-        self._leave()
-        if self.closed_by is not None:
+    # --- what its connection tells -----------------------------------------------------------------------------------
+
+    @property
+    def inbox(self) -> Inbox:
+        """See `connection.Owner`."""
+        return self._inbox
+
+    def handshaken(self) -> None:
+        """See `connection.Owner`."""
+        if not self._world.dialect.confirms:
+            self.joined(None)
+
+    def joined(self, said: Joined | None) -> None:
+        """It is in its room; a server may say so more than once."""
+        connection = self._connection
+        if connection is None or connection.opened_ns is not None:
             return
-        self.close_code = LOST.code if reason is None else reason.code
-        self.close_reason = None if reason is None else reason.reason
-        self.closed_by = "network" if self.close_code == LOST.code else "server"
-        if self.opened_ns is not None:
-            if self.close_code == TOO_SLOW.code:
-                self._world.recorder.counters.evicted += 1
-            self._world.error(f"closed_{self.close_code}", self.close_reason or "no reason given")
+        recorder = self._world.recorder
+        recorder.counters.connects += 1
+        recorder.counters.open += 1
+        recorder.counters.reconnects += connection.ordinal > 0
+        connection.join_order = recorder.members[recorder.plan.room_of(self.number)]
+        self.is_away = False
+        if self._backoff is not None:
+            self._backoff.connected(trio.current_time())
+        resumed, self._beyond = self._beyond is not None, None
+        ledger = self._inbox.open(self._world.clock(), again=resumed)
+        connection.open(ledger, for_s=self._drawn_s(2 * connection.ordinal))
+        if said is not None:
+            if resumed and not said.recovered:
+                self._world.error("not_recovered", "the server's log no longer reached back to where the client was")
+            if said.history:
+                self._inbox.take(self._world.decode([bytes(message) for message in said.history]))
+            self._position = Position(said.epoch, said.seq)
+            self._inbox.begin_at(said.seq)
+        self._settle()
+        waiting, self._waiting = self._waiting, None
+        for size_bytes, intended_ns in waiting or ():
+            self._say(size_bytes, intended_ns, waited=True)
 
-    def _why_not_opened(self) -> Failure:
-        if self.closed_by is not None:
-            return Failure("rejected", f"closed with {self.close_code} {self.close_reason or ''}".rstrip())
-        if self._stream is not None and self._stream.ended:
-            return Failure("rejected", "the server closed the connection instead of answering")
-        return Failure("timeout", "not open in time")
-
-    def _fail(self, failure: Failure) -> None:
-        self.failure = failure
-        if self.opened_ns is None:
-            failures = self._world.recorder.counters.connect_failures
-            failures[failure.kind] = failures.get(failure.kind, 0) + 1
-            self._world.error(f"connect_{failure.kind}", failure.text)
+    def gone(self) -> None:
+        """See `connection.Owner`."""
+        self._inbox.close()
+        connection, ledger, recorder = self._connection, self._inbox.ledger, self._world.recorder
+        assert connection is not None
+        assert ledger is not None
+        of_own_will = connection.closed_by == "client"
+        recorder.counters.open -= 1
+        recorder.counters.disconnects += not of_own_will
+        if self._leaving:
+            recorder.leave(self.number, ledger)
+            return
+        reached = ledger.reached() if of_own_will else None
+        self.is_away = self._world.reconnects
+        if self.is_away and self._position is not None and getattr(self._kind, "resume", True):
+            published = recorder.published_by[recorder.plan.room_of(self.number)]
+            self._beyond = list(published) if reached is None else reached
         else:
-            self._world.error("connection", failure.text)
+            recorder.leave(self.number, ledger, beyond=reached)
+            self._inbox.forget()
+        self._world.on_left()
+
+    def told(self, after_ms: int) -> None:
+        """The server asks to come back so much later, after it will have closed the connection."""
+        self._patient().told(trio.current_time(), after_ms)
+
+    def answer(self, payload: bytes) -> None:
+        """Say what the server has to be answered."""
+        if self._connection is not None:
+            self._connection.send(payload)
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
-    def publish(self, size_bytes: int, intended_ns: int) -> bool:
-        """Publish the next message; False when the connection cannot take it."""
-        if self._publish is None or self._stream is None or not self.is_open:
-            return False
+    def publish(self, size_bytes: int, intended_ns: int) -> None:
+        """Publish the next message; while it is away, keep it until it is back."""
+        if self.is_open:
+            self._say(size_bytes, intended_ns)
+        elif self.is_away:
+            if self._waiting is None:
+                self._waiting = []
+            if len(self._waiting) < MAX_WAITING:
+                self._waiting.append((size_bytes, intended_ns))
+
+    def _say(self, size_bytes: int, intended_ns: int, *, waited: bool = False) -> None:
         world = self._world
+        assert self._publish is not None
+        assert self._connection is not None
         number = world.recorder.next_number(self.number)
         sent_ns = world.clock()
         header = payload.Header(
             world.names.run, self.number, number, intended_ns, sent_ns, sent_ns + world.unix_offset_ns
         )
-        text = self._publish(payload.encode(header, size_bytes), number)
-        if not self._send(text):
-            self._world.error("send_refused", "the server does not read, or the connection is going")
-            return False
-        world.recorder.published(self.number, size_bytes=size_bytes, intended_ns=intended_ns, sent_ns=sent_ns)
-        return True
-
-    def _send(self, payload: bytes) -> bool:
-        """Send a frame; False when the connection cannot take it."""
-        # A mask of zeros would make unmasking look cheaper than it is.
-        frame = masked_frame(payload, random_mask(), binary=self._world.dialect.binary)
-        return self._stream is not None and self._stream.send_nowait(frame)
+        if self._connection.send(self._publish(payload.encode(header, size_bytes), number)):
+            world.recorder.published(
+                self.number, size_bytes=size_bytes, intended_ns=intended_ns, sent_ns=sent_ns, waited=waited
+            )
+        else:
+            world.error("send_refused", "the server does not read, or the connection is going")

@@ -77,6 +77,8 @@ class ConversationLimits:
     heartbeat_s: float
     replay_bytes: int
     """Most bytes of history in one answer: well below the queue limit, so that asking cannot evict the asker."""
+    presence_limit: int = 1000
+    """Clients of a room whose names are told; of more only the count. 1,000 of the longest names are under 100 kB."""
 
 
 class Conversation:
@@ -210,9 +212,11 @@ class Conversation:
             self._say(Ack(room=effect.room, seq=receipt.seq, id=effect.id))
 
     def _say_busy(self, effect: Effect, busy: BusError) -> None:
+        if self._hub.draining:
+            return  # Its goodbye is on the way, and what was not answered is said again elsewhere.
         if self._session.dialect is Dialect.V1:
             self._say(ErrorAnswer(code="busy", detail=str(busy), id=getattr(effect, "id", None)))
-        elif not self._hub.draining:  # Then its Close frame is on the way already.
+        else:
             self._member.end(closing.INTERNAL, str(busy))
 
     async def _deliver_direct(self, effect: DeliverDirect) -> None:
@@ -259,14 +263,10 @@ class Conversation:
         self._say(History(room=effect.room, epoch=page.epoch, messages=messages, id=effect.id))
 
     async def _answer_presence(self, effect: AnswerPresence) -> None:
-        present = await self._bus.presence(effect.room)
-        shown = sorted(present.items())[:MAX_PRESENCE_SHOWN]
-        members = [PresenceMember(client_id, connections) for client_id, connections in shown]
-        self._say(Presence(room=effect.room, members=members, count=len(present), id=effect.id))
+        count = await self._bus.population(effect.room)
+        present = await self._bus.presence(effect.room) if count <= self._limits.presence_limit else {}
+        members = [PresenceMember(client_id, connections) for client_id, connections in sorted(present.items())]
+        self._say(Presence(room=effect.room, members=members, count=count, id=effect.id))
 
     def _say(self, answer: ServerSays) -> None:
         self._hub.send(self._member, text_frame(encode(answer)))
-
-
-MAX_PRESENCE_SHOWN = 1000
-"""Names in one presence answer; `count` is always the whole. 1,000 of the longest names stay under 100 kB."""

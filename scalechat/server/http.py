@@ -39,9 +39,10 @@ def build_app(
     hub: Hub,
     bus: Bus,
     site: Site,
+    presence_limit: int,
     access: Access,
 ) -> FastAPI:
-    """The app."""
+    """The app. Rooms with more clients than `presence_limit` tell their count alone."""
     app = FastAPI(
         title="Scale-Chat",
         version=version("scalechat"),
@@ -52,7 +53,7 @@ def build_app(
     )
     _answer_errors(app)
     app.include_router(_pages(app, site, access))
-    app.include_router(api_router(hub, bus, site, access))
+    app.include_router(api_router(hub, bus, site, access, presence_limit))
     return app
 
 

@@ -82,7 +82,7 @@ class PresenceOut(BaseModel):
 RoomName = Annotated[str, Path(description="Room name: 1 to 64 letters, digits, -_.")]
 
 
-def api_router(hub: Hub, bus: Bus, site: Site, access: Access) -> APIRouter:
+def api_router(hub: Hub, bus: Bus, site: Site, access: Access, presence_limit: int) -> APIRouter:
     """The routes."""
     errors: dict[int | str, dict[str, type[ErrorBody]]] = {
         status: {"model": ErrorBody} for status in (401, 403, 422, 503)
@@ -113,9 +113,10 @@ def api_router(hub: Hub, bus: Bus, site: Site, access: Access) -> APIRouter:
 
     @router.get("/rooms/{room}/presence", tags=["rooms"])
     async def presence(room: RoomName) -> PresenceOut:
-        """Who is in the room."""
-        members = await bus.presence(parse_name(room, "room"))
-        return PresenceOut(room=room, members=members, count=len(members))
+        """Who is in the room; of one with more clients than `--presence-limit` the count alone."""
+        name = parse_name(room, "room")
+        count = await bus.population(name)
+        return PresenceOut(room=room, members=await bus.presence(name) if count <= presence_limit else {}, count=count)
 
     @router.get("/connections", tags=["connections"])
     async def connections(

@@ -25,11 +25,12 @@ from scalechat.bus.base import (
 from scalechat.server.member import Member
 from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Outcome
+from scalechat.server.presence import event_frame
 from scalechat.server.room import Prepared, Replay, Room
 from scalechat.server.slow_consumer import PAUSE_REPLAYS, Policy, pauses
 from scalechat.wire.codec import encode
 from scalechat.wire.frames import text_frame
-from scalechat.wire.messages import PlainDirect, Position, PresenceEvent, Publication
+from scalechat.wire.messages import PlainDirect, Position, Publication
 from scalechat.wire.session import Dialect
 
 
@@ -58,6 +59,7 @@ class Hub:
         log_reset: Callable[[Member, int], None],
         policy_of: Callable[[str], Policy],
         kick: Callable[[Member], None],
+        note_presence: Callable[[PresenceChange], None] | None = None,
     ) -> None:
         self._bus = bus
         self._immediate = bus if isinstance(bus, ImmediateBus) else None
@@ -68,6 +70,7 @@ class Hub:
         self._evict = evict
         self._policy_of = policy_of
         self._kick = kick
+        self._note_presence = note_presence
         self._log_reset = log_reset
         self._opening: dict[str, tuple[trio.Event, list[Publication]]] = {}
         self._by_client: dict[str, set[Member]] = {}
@@ -262,13 +265,18 @@ class Hub:
 
     def _deliver_presence(self, change: PresenceChange) -> None:
         room = self.rooms.get(change.room)
-        if room is not None and room.watchers:
-            event = PresenceEvent(
-                room=change.room, client_id=change.client_id, event="join" if change.entered else "leave"
-            )
-            frame = text_frame(encode(event))
-            for member in tuple(room.watchers):
-                self.send(member, frame)
+        if room is None or not room.watchers:
+            return
+        if self._note_presence is not None:
+            self._note_presence(change)
+        else:
+            self.tell_watchers(change.room, event_frame(change))
+
+    def tell_watchers(self, name: str, frame: bytes) -> None:
+        """Send a frame to those in a room who asked who comes and goes."""
+        room = self.rooms.get(name)
+        for member in tuple(room.watchers) if room is not None else ():
+            self.send(member, frame)
 
     def send(self, member: Member, frame: bytes) -> None:
         """Send or queue one frame to one member, who is evicted when it does not fit."""

@@ -34,6 +34,7 @@ from scalechat.server.hub import Hub
 from scalechat.server.listener import MAX_HEAD_BYTES, Listener
 from scalechat.server.metrics import Counters, Gauges, Metrics
 from scalechat.server.outbox import Backlog, QueueLimits
+from scalechat.server.presence import PresenceBoard
 from scalechat.server.pump import open_pump
 from scalechat.server.resync import Resync
 from scalechat.server.site import Here, Site, Stats
@@ -79,6 +80,12 @@ class Node:
             observe=self._observe_sweep,
             more_to_read=lambda: self._pump is not None and self._pump.in_round,
         )
+        self._presence = PresenceBoard(
+            debounce_s=config.presence_debounce_s,
+            limit=config.presence_limit,
+            population=self.bus.population,
+            tell=lambda room, frame: self.hub.tell_watchers(room, frame),  # noqa: PLW0108  The hub comes next.
+        )
         self.hub = Hub(
             self.bus,
             history_messages=config.history_messages,
@@ -88,6 +95,7 @@ class Node:
             evict=evictor.queue_full,
             policy_of=RoomPolicies(config.slow_consumer, config.room_policies).of,
             kick=evictor.kicked,
+            note_presence=self._presence.note,
             log_reset=evictor.log_reset,
         )
         self.heartbeat = Heartbeat(
@@ -127,6 +135,7 @@ class Node:
             hub=self.hub,
             bus=self.bus,
             site=site_around(self.here) if site_around else self.here,
+            presence_limit=config.presence_limit,
             access=Access(config.api_key, open_pages=config.public_pages or is_loopback(config.host)),
         )
         self._http = HttpService(
@@ -148,6 +157,7 @@ class Node:
                 message_rate_per_s=config.message_rate_per_s,
                 heartbeat_s=config.heartbeat_s,
                 replay_bytes=config.queue_bytes // 2,
+                presence_limit=config.presence_limit,
             ),
             handshake_timeout_s=config.handshake_timeout_s,
         )
@@ -170,7 +180,7 @@ class Node:
     @property
     def services(self) -> Sequence[Callable[[], Awaitable[None]]]:
         """What runs beside bus and listener, each until it is cancelled."""
-        runs = [self.sweeper.run, self.heartbeat.run, self.loop_lag.run, self.figures.run]
+        runs = [self.sweeper.run, self.heartbeat.run, self.loop_lag.run, self.figures.run, self._presence.run]
         return runs if self._pump is None else [self._pump.run, *runs]
 
     async def drain(self, others_quiet: Callable[[], Awaitable[None]] | None = None) -> None:

@@ -342,9 +342,10 @@ export class App {
     byId("elsewhere").hidden = unread - (active?.timeline.unread ?? 0) === 0;
     const members = active?.members ?? new Map();
     this.#members.draw(members, this.#chat.clientId);
-    const count = members.size.toLocaleString();
+    const size = active?.crowd ?? members.size;
+    const count = size.toLocaleString();
     byId("member-count").textContent = count;
-    const inRoom = members.size === 0 ? "" : `${count} member${members.size === 1 ? "" : "s"}`;
+    const inRoom = size === 0 ? "" : `${count} member${size === 1 ? "" : "s"}`;
     byId("subtitle").textContent = active?.kind === "person" ? this.#whereabouts(active.name) : inRoom;
   }
 

@@ -27,6 +27,7 @@
  * | `gap` | `{room, missed}`: a live message skipped positions; a server that keeps its word never does this |
  * | `direct` | `{clientId, to, text, ts, id}`, also those of this client's other connections |
  * | `presence` | `{room, clientId, event}`: `event` is `join` (first connection) or `leave` (last one) |
+ * | `crowd` | `{room, count}`, in place of `presence` where many come and go: so many people are in the room now |
  * | `error` | a `ChatError` that belongs to no call |
  *
  * @module chat
@@ -330,6 +331,8 @@ export class Chat {
         return this.#settle(frame.id, ({ resolve }) => resolve(frame));
       case "presence_event":
         return this.#emit("presence", { room: frame.room, clientId: frame.clientId, event: frame.event });
+      case "presence_count":
+        return this.#emit("crowd", { room: frame.room, count: frame.count });
       case "direct":
         return this.#hearDirect(frame);
       case "reconnect":

@@ -16,6 +16,7 @@ import { Timeline } from "./timeline.js";
  * @property {Timeline} timeline
  * @property {string} draft  What was typed and not sent.
  * @property {Map<string, number>} members  Of a room: clientId → connections.
+ * @property {number | null} crowd  How many are in a room whose members are not told by name.
  * @property {boolean} resumed  Of a room: what comes as history happened while this page was open.
  */
 
@@ -76,7 +77,7 @@ export class Conversations {
     const key = kind === "room" ? roomKey(name) : personKey(name);
     let conversation = this.#byKey.get(key);
     if (!conversation) {
-      conversation = { key, kind, name, timeline: new Timeline(), draft: "", members: new Map(), resumed: false };
+      conversation = { key, kind, name, timeline: new Timeline(), draft: "", members: new Map(), crowd: null, resumed: false };
       this.#byKey.set(key, conversation);
     }
     return conversation;

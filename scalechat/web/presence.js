@@ -22,6 +22,7 @@ export class Presence {
     this.#changed = changed;
     chat.on("joined", ({ room }) => this.#refresh(room));
     chat.on("presence", (event) => this.#follow(event));
+    chat.on("crowd", (event) => this.#count(event));
     setInterval(() => this.#refreshActive(), PERIOD_MS);
   }
 
@@ -38,11 +39,21 @@ export class Presence {
     this.#changed();
   }
 
+  /** Many have come or gone at once: their names come with the next look, if there are not too many. */
+  #count({ room, count }) {
+    const conversation = this.#conversations.get(roomKey(room));
+    if (!conversation) return;
+    if (count <= CHEAP_UP_TO) return void this.#refresh(room);
+    conversation.crowd = count;
+    this.#changed();
+  }
+
   async #refresh(room) {
     try {
-      const { members } = await this.#chat.presence(room);
+      const { members, count } = await this.#chat.presence(room);
       const conversation = this.#conversations.get(roomKey(room));
       if (!conversation) return; // Left meanwhile.
+      conversation.crowd = members.length < count ? count : null;
       conversation.members = new Map(members.map(({ clientId, connections }) => [clientId, connections]));
       this.#changed();
     } catch {

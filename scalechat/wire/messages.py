@@ -191,6 +191,13 @@ class PresenceEvent(Answer, tag="presence_event", frozen=True, kw_only=True):
     """``join`` or ``leave``."""
 
 
+class PresenceCount(Answer, tag="presence_count", frozen=True, kw_only=True):
+    """In place of single `PresenceEvent`s, where the room is large or many come and go at once."""
+
+    room: str
+    count: int
+
+
 class DirectMessage(Answer, tag="direct", frozen=True, kw_only=True):
     """A private message as its two parties see it."""
 
@@ -211,7 +218,17 @@ class Reconnect(Answer, tag="reconnect", frozen=True, kw_only=True):
 
 
 ServerSays = (
-    Welcome | Ack | Joined | Left | History | Presence | PresenceEvent | DirectMessage | ErrorAnswer | Reconnect
+    Welcome
+    | Ack
+    | Joined
+    | Left
+    | History
+    | Presence
+    | PresenceEvent
+    | PresenceCount
+    | DirectMessage
+    | ErrorAnswer
+    | Reconnect
 )
 
 

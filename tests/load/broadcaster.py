@@ -139,7 +139,9 @@ class Broadcaster:
         self.truth = Truth()
         self.rooms: defaultdict[str, list[Member]] = defaultdict(list)
         self._random = random.Random(self.lies.seed)
-        self._lengths: defaultdict[str, int] = defaultdict(int)
+        self._logs: defaultdict[str, list[tuple[Taken, dict[str, Any]]]] = defaultdict(list)
+        self.forgetful = False
+        """A v1 server that cannot look back: nobody resumes."""
         self._counts: defaultdict[str, int] = defaultdict(int)
         self._connections = 0
 
@@ -171,7 +173,7 @@ class Broadcaster:
                 member = Member(room, query["clientId"][0], stream, send, nursery)
                 nursery.start_soon(self._write, ws, receive)
                 if self.v1:
-                    self._greet(member)
+                    self._greet(member, query)
                 self.rooms[room].append(member)
                 arrived, todo = trio.open_memory_channel[tuple[Taken, dict[str, Any]]](100_000)
                 nursery.start_soon(self._work, member, todo)
@@ -213,13 +215,13 @@ class Broadcaster:
         if self._lying(self.lies.swallow):
             return
         if self.v1:
-            self._lengths[sender.room] += 1
-            seq = self._lengths[sender.room]
+            seq = len(self._logs[sender.room]) + 1
             if not self._lying(self.lies.mute):
                 ack = {"type": "ack", "id": message["id"], "room": sender.room, "seq": seq}
                 sender.say(ack, partial(setattr, taken, "acked", True))
             place = {"room": sender.room, "seq": seq, "ts": 0, "id": message["id"]}
             message = {"clientId": sender.client_id, "Message": message["Message"], **place}
+            self._logs[sender.room].append((taken, message))
         # One text for everybody, as every broadcast server sends it.
         text = json.dumps(message)
         for member in self.rooms[sender.room]:
@@ -296,13 +298,18 @@ class Broadcaster:
     def _note_phantom(self) -> None:
         self.truth.phantom += 1
 
-    def _greet(self, member: Member) -> None:
+    def _greet(self, member: Member, query: dict[str, list[str]]) -> None:
         limits = {"message_size_bytes": 65536, "message_rate_per_s": 0}
         welcome = {"type": "welcome", "clientId": member.client_id, "session": "s", "protocol": "scalechat.v1"}
         member.say(welcome | {"limits": limits, "heartbeat_ms": 25_000})
-        seq = self._lengths[member.room]
-        joined = {"type": "joined", "room": member.room, "epoch": "e", "seq": seq, "members": 1, "recovered": False}
-        member.say(joined | {"history": []})
+        log = self._logs[member.room]
+        recovered = "since_seq" in query and not self.forgetful
+        replay = log[int(query["since_seq"][0]) :] if recovered else []
+        for taken, _message in replay:
+            taken.due |= {member}
+            self._note(member, taken)
+        joined = {"type": "joined", "room": member.room, "epoch": "e", "seq": len(log), "members": 1}
+        member.say(joined | {"recovered": recovered, "history": [message for _taken, message in replay]})
 
     def _lying(self, probability: float) -> bool:
         return probability > 0 and self._random.random() < probability

@@ -106,7 +106,7 @@ def test_ctrl_c_writes_the_run(serve_process: ServeProcess, tmp_path: Path) -> N
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=END_S)
     assert process.returncode == 105, stderr
-    assert "(interrupted)" in stdout.splitlines()[0]
+    assert stdout.splitlines()[0].startswith("verdict   interrupted")
     assert "Traceback" not in stderr
     run = only_run(tmp_path)
     assert run.manifest is not None
@@ -117,7 +117,7 @@ def test_ctrl_c_writes_the_run(serve_process: ServeProcess, tmp_path: Path) -> N
 def test_a_server_killed_in_the_middle_is_reported(serve_process: ServeProcess, tmp_path: Path) -> None:
     """The run ends early and says why, is written, and is no pass; no traceback."""
     server = serve_process()
-    args = command(tmp_path, "--server-url", server.ws_url, *LONG)
+    args = command(tmp_path, "--server-url", server.ws_url, "--connect-timeout", "1", *LONG)
     with subprocess.Popen(
         args, env=clean_environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -125,7 +125,7 @@ def test_a_server_killed_in_the_middle_is_reported(serve_process: ServeProcess, 
         server.kill()
         stdout, stderr = process.communicate(timeout=END_S)
     assert process.returncode == 99, stdout + stderr
-    assert "✗ the run reached its end (the server closed or lost every connection)" in stdout
+    assert "✗ the run reached its end (the server closed or lost every connection and nobody came back)" in stdout
     assert "Traceback" not in stderr
     run = only_run(tmp_path)
     assert run.finished
@@ -143,13 +143,15 @@ def test_a_server_that_drains_is_followed_to_its_end(serve_process: ServeProcess
         assert server.stop() == 0
         _, stderr = process.communicate(timeout=END_S)
     assert process.returncode == 99, stderr
-    assert {row.close_code for row in only_run(tmp_path).rows(ConnectionRow)} <= {4012, 1001}
+    opened = [row for row in only_run(tmp_path).rows(ConnectionRow) if row.opened_s is not None]
+    assert {row.close_code for row in opened} <= {4012, 1001}
 
 
 @pytest.mark.parametrize(
     "args, code, words",
     [
         (("--server-url", "ws://127.0.0.1:1/ws"), 1, "cannot connect to ws://127.0.0.1:1/ws (connection refused)"),
+        (("--server-url", "ws://nobody.invalid/ws"), 1, "cannot resolve 'nobody.invalid'"),
         (("--slo", "missing = 0"), 2, "--slo 'missing = 0' cannot be read"),
         (("--msg-size", "8"), 2, "--msg-size '8': 8 bytes are too few"),
     ],
@@ -170,3 +172,48 @@ def test_a_directory_that_cannot_be_written_is_one_line(serve_process: ServeProc
     done = load(tmp_path / "runs", "--server-url", server.ws_url)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "--out" in done.stderr
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_interrupted_in_its_ramp_is_interrupted_and_written(
+    sign: signal.Signals, serve_process: ServeProcess, tmp_path: Path
+) -> None:
+    """Nothing was measured, and that is not called invalid: whoever interrupts knows why."""
+    server = serve_process()
+    slow = ("--server-url", server.ws_url, "--clients", "50", "--ramp", "1", "--slo", "p99(delivery) < 1s")
+    with subprocess.Popen(
+        command(tmp_path, *slow), env=clean_environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        eventually(lambda: any(list(run.rows(TimeseriesRow)) for run in map(read_run, tmp_path.iterdir())), "a second")
+        process.send_signal(sign)
+        stdout, stderr = process.communicate(timeout=END_S)
+    assert process.returncode == 105, stderr
+    assert stdout.splitlines()[0] == "verdict   interrupted"
+    assert "cannot be trusted" not in stdout
+    assert "Traceback" not in stderr
+    run = only_run(tmp_path)
+    assert run.manifest is not None
+    assert run.manifest.interrupted
+    assert 1 <= len([row for row in run.rows(ConnectionRow) if row.opened_s is not None]) < 50
+
+
+def test_a_full_disk_is_one_line_and_what_was_written_stays(serve_process: ServeProcess, tmp_path: Path) -> None:
+    """A limit on the size of files is met like a full disk: in the middle of a run."""
+    server = serve_process()
+    limited = ["prlimit", "--fsize=200000", *command(tmp_path, "--server-url", server.ws_url, "--quiet", *LONG)]
+    done = subprocess.run(limited, env=clean_environ(), capture_output=True, text=True, timeout=END_S, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    run = only_run(tmp_path)
+    assert f"cannot write the run to {run.path}: File too large; choose a writable directory" in done.stderr
+    assert not run.finished
+    assert len(list(run.rows(BroadcastRow))) > 20, "whole rows as far as there was room"
+
+
+def test_tls_where_there_is_none_is_one_line(serve_process: ServeProcess, tmp_path: Path) -> None:
+    """It says which of the two addresses to try."""
+    server = serve_process()
+    done = load(tmp_path / "runs", "--server-url", server.ws_url.replace("ws://", "wss://"))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "no TLS (" in done.stderr
+    assert "check ws:// or wss:// in --server-url" in done.stderr
+    assert not (tmp_path / "runs").exists()

@@ -64,6 +64,7 @@ async def faulty_run(lies: Lies, out: Path, *, v1: bool, **options: object) -> t
         await server.misbehave()
 
     shape: dict[str, object] = {"clients": 9, "rooms": 2, "publishers": 5, "msg_frequency_ms": 100.0, "drain_s": 4.0}
+    shape |= {"no_reconnect": True}  # The truth is kept by connection.
     target = "scalechat" if v1 else "plain"
     outcome = await virtual_run(server.serve, out, meanwhile=meanwhile, **(shape | {"target": target} | options))  # type: ignore[arg-type]
     return outcome, server

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -35,6 +38,15 @@ async def talk_nonsense(stream: trio.abc.Stream) -> None:
     await stream.send_all(b"220 smtp.example.org ESMTP\r\n")
 
 
+async def speak_something_else(stream: trio.abc.Stream) -> None:
+    key = re.search(rb"Sec-WebSocket-Key: (\S+)", await stream.receive_some(4096), re.IGNORECASE)
+    assert key is not None
+    accept = base64.b64encode(hashlib.sha1(key[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    await stream.send_all(head + b"Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n" % accept)
+    await trio.sleep_forever()
+
+
 async def hang_up(stream: trio.abc.Stream) -> None:
     await stream.receive_some(4096)
     await stream.aclose()
@@ -49,6 +61,7 @@ async def say_nothing(_stream: trio.abc.Stream) -> None:
     [
         (refuse, "the server answered HTTP 503 instead of a WebSocket"),
         (serve_a_page, "the server answered HTTP 200 instead of a WebSocket"),
+        (speak_something_else, "what the server said breaks the protocol (unrecognized subprotocol mqtt)"),
         (hang_up, "the server closed the connection instead of answering"),
         (say_nothing, "no WebSocket within 10 s"),
         (Broadcaster().serve, "the server does not speak scalechat.v1; try --target plain"),

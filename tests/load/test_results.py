@@ -329,7 +329,8 @@ def test_names_in_the_format_note_are_columns() -> None:
     histograms = "t_s dt_s worker_id phase metric bucket_low_ns bucket_high_ns count"
     assert by_name["histograms"] == histograms.split()
     assert " ".join(Ledger.__struct_fields__) == (
-        "published acked rejected unacked expected delivered missing duplicated reordered corrupted phantom"
+        "published acked rejected unacked expected delivered missing duplicated reordered corrupted phantom "
+        "early unknown_frames"
     )
     assert HistogramRow.__struct_fields__ == tuple(by_name["histograms"])
     assert {"send_lag_ns", "ack_ns", "expected", "delivered"} <= set(by_name["broadcasts"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections import Counter
+from random import Random
 
 import trio
 from hypothesis import given
@@ -25,9 +26,11 @@ from scalechat.load.plan import Plan
 from scalechat.load.poller import Poller
 from scalechat.load.recorder import Recorder
 from scalechat.load.room_stream import RoomStream
+from scalechat.load.seeded import Chance
 from scalechat.load.surroundings import Surroundings
 from scalechat.load.timeline import PhaseNumber
 from scalechat.wire.frames import ping_frame, text_frame
+from scalechat.wire.messages import Joined
 
 RUN = 7
 MEMBERS = 4
@@ -88,6 +91,16 @@ def test_following_accounts_as_reading_does(
     trio.run(_both_ways, published, streams, reads, rooms_that_share_memory, flush)
 
 
+class Deaf:
+    """Whom nothing is told that matters here."""
+
+    def joined(self, said: Joined | None) -> None: ...
+
+    def told(self, after_ms: int) -> None: ...
+
+    def answer(self, payload: bytes) -> None: ...
+
+
 async def _both_ways(
     published: list[Sent],
     streams: list[list[Sent | None]],
@@ -119,16 +132,20 @@ async def _both_ways(
             errors=ErrorLog(),
             poller=poller,
             clock=clock,
+            chance=Chance(1),
+            random=Random(1),
+            reconnects=False,
             connect_timeout_s=1,
             unix_offset_ns=0,
             on_settled=lambda: None,
             on_left=lambda: None,
+            on_replaced=lambda _client: None,
         )
-        inboxes = [Inbox(number, world, lambda: None, lambda _text: None) for number in range(MEMBERS)]
+        inboxes = [Inbox(number, world, Deaf()) for number in range(MEMBERS)]
         async with trio.open_nursery() as nursery:
             lanes = [_lane(inbox, world.reader, nursery) for inbox in inboxes]
             for inbox in inboxes:
-                inbox.open(0)
+                inbox.open(0, again=False)
             for publisher, _ in published:
                 recorder.published(publisher, size_bytes=100, intended_ns=0, sent_ns=1)
             bytes_for = [b"".join(ping_or_message(sent) for sent in stream) for stream in streams]
@@ -192,7 +209,7 @@ def test_a_member_far_behind_does_not_keep_what_all_others_have() -> None:
     first = room.begin([0])
     for number in range(1, 400):
         frame = b"x" * 1000
-        assert room.extend([(0, number)], _rows(), [frame])
+        assert room.extend([(0, number)], _rows(), [frame], _rows())
     length = 0
     stretch = first
     while stretch.next is not None:

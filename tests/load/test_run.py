@@ -126,7 +126,12 @@ async def test_a_server_that_is_gone_ends_the_run_and_is_reported(autojump_clock
             await trio.aclose_forcefully(link)
 
     outcome = await virtual_run(
-        Broadcaster(v1=True).serve, tmp_path, meanwhile=meanwhile, clients=5, slo=("disconnects == 0",)
+        Broadcaster(v1=True).serve,
+        tmp_path,
+        meanwhile=meanwhile,
+        clients=5,
+        slo=("disconnects == 0",),
+        no_reconnect=True,
     )
     assert (outcome.summary.verdict, outcome.exit_code) == ("fail", 99)
     run = read_run(outcome.run_dir)
@@ -146,7 +151,13 @@ async def test_one_lost_member_is_expected_to_get_nothing_more(autojump_clock: M
 
     server = Broadcaster(v1=True)
     outcome = await virtual_run(
-        server.serve, tmp_path, meanwhile=meanwhile, clients=5, publishers=2, msg_frequency_ms=100.0
+        server.serve,
+        tmp_path,
+        meanwhile=meanwhile,
+        clients=5,
+        publishers=2,
+        msg_frequency_ms=100.0,
+        no_reconnect=True,
     )
     ledger = outcome.manifest.ledger
     assert (ledger.missing, ledger.delivered, ledger.expected) == (0, server.truth.expected, server.truth.expected)

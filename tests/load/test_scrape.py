@@ -98,6 +98,7 @@ def test_the_page_is_beside_the_websocket() -> None:
 def measured() -> LoadCollector:
     recorder = Recorder(Plan.of(LoadConfig(), 1), acknowledged=False)
     recorder.join(0)
+    recorder.counters.open = 1
     recorder.published(0, size_bytes=56, intended_ns=1_000, sent_ns=2_000_000)
     recorder.end_window()
     errors = ErrorLog()
@@ -121,6 +122,7 @@ async def test_our_own_metrics_are_read_like_the_servers() -> None:
     assert samples["scalechat_load_connections", None] == 1
     assert samples["scalechat_load_published_total", None] == 1
     assert samples["scalechat_load_deliveries_total", None] == 0
+    assert samples["scalechat_load_errors_total", 'kind="connect_refused"'] == 0, "there before the first one"
     assert samples["scalechat_load_delivery_latency_seconds_count", None] == 0
     assert samples["scalechat_load_send_lag_seconds_bucket", 'le="0.0025"'] == 1
     assert samples["scalechat_load_send_lag_seconds_bucket", 'le="0.001"'] == 0

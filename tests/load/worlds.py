@@ -34,7 +34,7 @@ class MemoryConnector:
     links: list[trio.abc.Stream] = field(default_factory=list)
     """The server's ends, in the order they were opened."""
 
-    async def open(self, client: int) -> Link:
+    async def open(self, client: int, *, receive_buffer_bytes: int | None = None) -> Link:
         ours, theirs = memory_stream_pair()
         self.links.append(theirs)
         self.nursery.start_soon(self.serve, theirs)

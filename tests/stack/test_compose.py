@@ -63,7 +63,7 @@ def test_the_box_can_be_made_smaller() -> None:
     assert server["ulimits"]["nofile"].node == {"soft": 256, "hard": 256}
 
 
-@pytest.mark.parametrize("name", ["server", "load", "prometheus", "grafana"])
+@pytest.mark.parametrize("name", ["server", "node", "redis", "balancer", "load", "prometheus", "grafana"])
 def test_containers_hold_no_privilege(services: At, name: str) -> None:
     """Root file system read-only, no capability, no way to gain one."""
     service = services[name]
@@ -105,7 +105,7 @@ def test_one_image_is_server_and_load_client(services: At) -> None:
     assert load["command"].texts == ["load"]
 
 
-@pytest.mark.parametrize("name, command", [("server", "serve"), ("load", "load")])
+@pytest.mark.parametrize("name, command", [("server", "serve"), ("node", "serve"), ("load", "load")])
 def test_every_variable_passed_on_is_one_the_command_reads(
     services: At, name: str, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,9 +139,27 @@ def test_ports_are_published_on_loopback_only(services: At) -> None:
             assert port["host_ip"].text == "127.0.0.1", name
 
 
-def test_the_engine_waits_longer_than_a_drain(services: At) -> None:
+def test_several_nodes_share_one_bus_behind_one_address(services: At) -> None:
+    """Three by default, none with a port or a name of its own; a Redis that keeps what was acknowledged."""
+    node, redis, balancer = services["node"], services["redis"], services["balancer"]
+    assert node["scale"].number == 3
+    assert "ports" not in node
+    assert "container_name" not in node
+    assert environment(node)["SCALECHAT_BUS"] == "redis://redis:6379"
+    assert node["depends_on"]["redis"]["condition"].text == "service_healthy"
+    command = redis["command"].texts
+    assert command[command.index("--appendfsync") + 1] == "always"
+    assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+    assert [port["target"].number for port in balancer["ports"]] == [8080]
+    routes = (ROOT / "configs" / "haproxy" / "haproxy.cfg").read_text(encoding="utf-8")
+    assert f"node 3 node:{ServeConfig().port}" in routes
+    assert {services[name]["profiles"].texts[0] for name in ("node", "redis", "balancer")} == {"nodes"}
+
+
+@pytest.mark.parametrize("name", ["server", "node"])
+def test_the_engine_waits_longer_than_a_drain(services: At, name: str) -> None:
     """docker stop kills after the grace period; the server's farewell must be over by then."""
-    grace = services["server"]["stop_grace_period"].text
+    grace = services[name]["stop_grace_period"].text
     assert float(grace.removesuffix("s")) > ServeConfig().drain_s
 
 
@@ -174,6 +192,7 @@ def test_prometheus_looks_for_services_that_exist(services: At) -> None:
             targets |= dict.fromkeys(dns["names"].texts, int(dns["port"].number))
     assert targets == {
         "server": ServeConfig().port,
+        "node": ServeConfig().port,
         "load": int(environment(services["load"])["SCALECHAT_METRICS_PORT"] or 0),
     }
     assert set(targets) <= {name for name, _ in services.items()}

@@ -21,8 +21,8 @@ from scalechat.bus.redis.link import Reply
 from scalechat.bus.redis.scripts import ENTER
 from scalechat.bus.redis.writer import Job, Writer
 
-LEASE_S: Final = 9
-"""A killed node's members are gone this long after its last sign of life, plus a beat."""
+LEASE_S: Final = 6
+"""A killed node's members are gone this long after its last sign of life, plus a beat of a third of it."""
 STATEMENTS: Final = 50_000
 """Statements that may wait, as many as a full node has members: they cannot be refused, since connections end when they
 end. Over that they are forgotten, and all is said anew when Redis is back."""

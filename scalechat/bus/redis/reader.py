@@ -26,8 +26,8 @@ BLOCK_S: Final = 2.0
 """A read that finds nothing ends after this, so a dead connection is noticed soon after."""
 READ_ENTRIES: Final = 512
 """Entries of one read over all shards: a few ms of work, and with the largest messages 32 MiB."""
-PACE_S: Final = 0.002
-"""From one read to the next, at least: a read costs 0.1 ms whatever it brings."""
+PACE_S: Final = 0.003
+"""From one read to the next, at least: a read costs 0.1 ms whatever it brings. See `writer.PACE_S`."""
 SLICE: Final = 64
 """Entries delivered before other tasks get a turn."""
 NUDGE_S: Final = 0.02

@@ -30,8 +30,9 @@ sent. Over that a publisher is told to come back."""
 BATCH_JOBS: Final = 128
 BATCH_BYTES: Final = 256 * 1024
 """One script call, at most (or one message, if that is larger): 128 messages hold Redis for a millisecond."""
-PACE_S: Final = 0.002
-"""From one round trip to the next, at least. A round trip costs this process 0.1 ms whatever is in it."""
+PACE_S: Final = 0.003
+"""From one round trip to the next, at least. A round trip costs this process 0.1 ms whatever is in it, and this pause
+and the reader's together stay well below the 10 ms within which a message should be on another node."""
 
 
 @dataclass(slots=True, eq=False)

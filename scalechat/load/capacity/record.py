@@ -185,4 +185,6 @@ def _sum(ledgers: Sequence[Ledger]) -> Ledger:
         reordered=sum(ledger.reordered for ledger in ledgers),
         corrupted=sum(ledger.corrupted for ledger in ledgers),
         phantom=sum(ledger.phantom for ledger in ledgers),
+        early=sum(ledger.early for ledger in ledgers),
+        unknown_frames=sum(ledger.unknown_frames for ledger in ledgers),
     )

@@ -118,7 +118,8 @@ class Ledger(_Part, frozen=True, kw_only=True):
     """What happened to every message, over all phases; null where it cannot be known.
 
     `published = acked + rejected + unacked` where the server acknowledges, and
-    `expected = delivered + missing` once the drain is over.
+    `expected = delivered + missing` once the drain is over. Refused and unacknowledged messages are promised to nobody:
+    they are expected by exactly those who got them.
     """
 
     published: int
@@ -132,6 +133,10 @@ class Ledger(_Part, frozen=True, kw_only=True):
     reordered: int
     corrupted: int
     phantom: int
+    early: int = 0
+    """Deliveries to members that joined after the message was published: promised to nobody."""
+    unknown_frames: int = 0
+    """Frames of the server that are neither messages of the run nor anything the target's language knows."""
 
 
 class Reason(_Part, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -151,13 +151,15 @@ class RunWriter:
         return whole
 
     def close(self) -> None:
-        """Close the files; without `finish()` the run stays marked as unfinished. Idempotent."""
-        try:
-            self.flush()
-        finally:
-            files, self._open = self._open, {}
+        """Close the files; without `finish()` the run stays marked as unfinished. Idempotent.
+
+        On a full disk each table keeps what there is room for, and the first failure is raised at the end.
+        """
+        files, self._open = self._open, {}
+        with self.one_line_errors(), ExitStack() as stack:
             for file in files.values():
-                file.close()
+                stack.callback(file.close)
+                stack.callback(file.flush, len(file.pending))
 
     def _file(self, row_type: type[Row]) -> _TableFile:
         file = _TableFile(self.run_dir, row_type)

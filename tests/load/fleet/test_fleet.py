@@ -164,7 +164,7 @@ async def test_a_server_that_is_gone_ends_the_run_of_all(autojump_clock: MockClo
         for stream in streams:
             await trio.aclose_forcefully(stream)
 
-    outcome = await virtual_fleet(serve, tmp_path, meanwhile=meanwhile, clients=9, duration_s=60.0)
+    outcome = await virtual_fleet(serve, tmp_path, meanwhile=meanwhile, clients=9, duration_s=60.0, no_reconnect=True)
     assert (outcome.summary.verdict, outcome.exit_code) == ("fail", 99)
     ends = [row.worker_id for row in read_run(outcome.run_dir).rows(EventRow) if row.kind == "end"]
     assert sorted(ends) == ["0", "1", "2"]
