@@ -408,8 +408,6 @@ class LoadConfig:
         names = [step.name for step in self.steps]
         if len({*names, "ramp", "warmup", "drain"}) != len(names) + 3:
             raise UsageError("[[phases]] need names of their own: each another, and none ramp, warmup or drain")
-        if not any(step.measured for step in self.steps):
-            raise UsageError("[[phases]] need one that is measured")
         if (self.target == "template") != (self.template is not None):
             raise UsageError("--target template and the scenario's [template] table go together: give both or neither")
         if self.publishers is not None and self.publishers > self.clients:

@@ -134,4 +134,3 @@ class Step(_Base, frozen=True, kw_only=True):
     name: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]{0,31}$", description="what it is called in the run")]
     duration_s: Annotated[float, _above(0, "seconds it lasts")]
     rate: Annotated[float, _at_least(0, "times the usual rate of publishing")] = 1.0
-    measured: Annotated[bool, msgspec.Meta(description="whether it counts for latency objectives")] = True

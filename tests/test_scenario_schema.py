@@ -44,7 +44,6 @@ def test_each_scenario_we_ship_is_valid(path: Path, capsys: pytest.CaptureFixtur
         ('publishers = 2\n[[kinds]]\nkind = "reader-only"\ncount = 1', "2 publishers"),
         ('[[events]]\nkind = "pause"\nat_s = 1', "for_s"),
         ('[[phases]]\nname = "drain"\nduration_s = 1', "names of their own"),
-        ('[[phases]]\nname = "a"\nduration_s = 1\nmeasured = false', "one that is measured"),
         ('duration = 3\n[[phases]]\nname = "a"\nduration_s = 1', "leave --duration out"),
         ('[[phase]]\nname = "a"', "did you mean phases?"),
     ],

@@ -167,7 +167,7 @@ def probes(search: SearchFrames) -> Html:
         for row in search.run.rows(SearchRow)
     ]
     head = ("probe", "step", search.quantity, "outcome", "p50", "p99", "deliveries", "missing", "why")
-    return table(head, lines, numeric={0, 2, 4, 5, 6, 7}, breakable=True)
+    return table(head, lines, numeric={0, 2, 4, 5, 6, 7})
 
 
 def limits(search: SearchFrames) -> Html:

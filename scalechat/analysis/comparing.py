@@ -9,7 +9,6 @@ from typing import Final
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from scalechat.config import CompareConfig, UsageError
@@ -90,28 +89,33 @@ def _signed(value: float) -> str:
 
 
 def _print(comparison: Comparison, found: Differences, console: Console) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name, justify in (("", "left"), ("base", "right"), ("new", "right"), ("change", "left"), ("", "left")):
-        table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
-    for effect in comparison.effects:
-        table.add_row(
-            effect.figure,
-            value_text(effect.base, effect.unit),
-            value_text(effect.new, effect.unit),
-            change_text(effect),
-            Text(effect.answer + (f": {effect.why}" if effect.why else ""), style=_STYLES[effect.answer]),
-        )
     for line in found.against:
         console.print(Text(f"! differs, and you allowed it: {line}", style="yellow"), soft_wrap=True)
     for line in found.besides:
         console.print(Text(f"differs: {line}", style="dim"), soft_wrap=True)
-    console.print(table)
+    rows = [("", "base", "new", "change", "answer"), *map(_cells, comparison.effects)]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    styles = ["dim", *(_STYLES[effect.answer] for effect in comparison.effects)]
+    for (name, old, now, change, answer), style in zip(rows, styles, strict=True):
+        line = f"{name:<{widths[0]}}  {old:>{widths[1]}}  {now:>{widths[2]}}  {change:<{widths[3]}}  "
+        # Never wrapped or cut short: on a terminal that breaks nothing, and elsewhere somebody greps for it.
+        console.print(Text(line), Text(answer, style=style), sep="", soft_wrap=True)
     together = f"{comparison.confidence:.0%} for all intervals together; changes below {comparison.margin:.0%} are none"
     console.print(Text(f"{comparison.base_runs} against {comparison.new_runs} runs, {together}", style="dim"))
     if comparison.within_runs_only:
         text = "one run on a side: what differs from run to run is not in these intervals; give several runs a side"
         console.print(Text(f"! {text}", style="yellow"), soft_wrap=True)
     console.print(Text("answer    ", style="dim"), Text(comparison.answer, style=_STYLES[comparison.answer]), sep="")
+
+
+def _cells(effect: Effect) -> tuple[str, str, str, str, str]:
+    return (
+        effect.figure,
+        value_text(effect.base, effect.unit),
+        value_text(effect.new, effect.unit),
+        change_text(effect),
+        effect.answer + (f": {effect.why}" if effect.why else ""),
+    )
 
 
 def _without_nan(value: object) -> object:

@@ -42,6 +42,11 @@ METRICS = (
     "connect",
     "broadcast_first",
     "broadcast_last",
+    # Of clients of these kinds, which stay out of the ones above.
+    "delivery_publisher_only",
+    "delivery_slow",
+    "delivery_churning",
+    "delivery_probe",
 )
 """Names the load client uses in `histograms.csv`; a reader must accept others."""
 
@@ -146,7 +151,7 @@ class ConnectionRow(Row, frozen=True, kw_only=True):
     phase: Annotated[str, _col("phase in which it was intended")]
     connection_id: Annotated[str, _col("unique in the run")]
     client_id: Annotated[str, _col("who connected")]
-    kind: Annotated[str, _col("normal, publisher, reader, slow, churning or probe")]
+    kind: Annotated[str, _col("normal, publisher-only, reader-only, slow, churning or probe")]
     room: Annotated[str, _col("room it joined")]
     join_order: Annotated[int | None, _col("0 for the first member of the room")] = None
     tcp_ns: Annotated[int | None, _col("intended to TCP established", "ns")] = None
