@@ -22,7 +22,7 @@ START_S = 10.0
 _GUARD = """
 exec 3<&0
 "$@" </dev/null >/dev/null 2>&1 & redis=$!
-{ cat <&3 >/dev/null; kill -9 "$redis"; rm -rf "$DIRECTORY"; } 2>/dev/null &
+{ cat <&3 >/dev/null; rm -rf "$DIRECTORY"; kill -9 "$redis"; } 2>/dev/null &
 guard=$!
 wait "$redis"; code=$?
 kill "$guard" 2>/dev/null
