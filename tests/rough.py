@@ -117,14 +117,15 @@ class RoughPeer:
         """Come in."""
         assert await self.knock(target, v1=v1) == 101
 
-    async def answer(self) -> tuple[int, Mapping[str, str], bytes]:
-        """The head of an HTTP answer and its body, which has a content-length or none."""
+    async def answer(self, *, to_head: bool = False) -> tuple[int, Mapping[str, str], bytes]:
+        """The head of an HTTP answer and its body, which has a content-length or none; to HEAD there is none."""
         while b"\r\n\r\n" not in self._unread:
             await self._more()
         head, _, self._unread = self._unread.partition(b"\r\n\r\n")
         status, *lines = head.decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        return int(status.split()[1]), headers, await self._take(int(headers.get("content-length", 0)))
+        length = 0 if to_head else int(headers.get("content-length", 0))
+        return int(status.split()[1]), headers, await self._take(length)
 
     async def frame(self) -> Frame:
         """The next frame of any kind."""

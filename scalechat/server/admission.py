@@ -31,6 +31,7 @@ REFUSALS: Final = (
     "max_connections_per_address",
     "forbidden_room",
     "handshake_timeout",
+    "wrong_path",
     "draining",
     "no_descriptor",
 )

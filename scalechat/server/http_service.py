@@ -178,7 +178,7 @@ class _Guarded:
         if scope["type"] == "http" and (refusal := self._refusal(scope)) is not None:
             await _answer(send, refusal)
         else:
-            await self._app(scope, receive, send)
+            await self._app(_as_get(scope), receive, send)
 
     def _refusal(self, scope: HTTPScope) -> HTTPStatus | None:
         if scope["http_version"] not in ("1.0", "1.1"):
@@ -189,6 +189,13 @@ class _Guarded:
         length = headers.get(b"content-length", b"0")
         too_large = length.isdigit() and int(length) > self._max_body_bytes
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else None
+
+
+def _as_get(scope: Scope) -> Scope:
+    """HEAD is GET without the content (RFC 9110, section 9.3.2), which hypercorn leaves out by itself."""
+    if scope["type"] == "http" and scope["method"] == "HEAD":
+        return {**scope, "method": "GET"}
+    return scope
 
 
 class _Body:

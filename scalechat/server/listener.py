@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -193,6 +194,11 @@ class Listener:
                 Arrival(stream, stream.send_now, head + separator, early, address, spawn, read_by)
             )
             return
+        if separator and _is_upgrade(head):
+            self._counters.refusals["wrong_path"] += 1
+            with trio.move_on_after(1.0):
+                await stream.send_all(NO_CHAT_HERE)
+            return
         self._counters.accepts["http"] += 1
         reason = self._admission.over_limit(address)
         if reason == "max_connections" and self.http_connections < HTTP_RESERVE:
@@ -210,6 +216,8 @@ class Listener:
 
 
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+NO_CHAT_HERE = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_METHOD = re.compile(rb"[A-Z]{1,16}(?: |$)")
 
 
 async def _read_head(stream: TcpStream) -> bytes:
@@ -218,13 +226,18 @@ async def _read_head(stream: TcpStream) -> bytes:
     while b"\r\n\r\n" not in data and len(data) < MAX_HEAD_BYTES:
         received = await stream.receive_some(MAX_HEAD_BYTES)
         data += received
-        if not received or not b"GET /ws".startswith(data[:7]):
+        if not received or not _METHOD.match(data):
             break
     return data
 
 
 def asks_for_websocket(head: bytes) -> bool:
     """Whether a complete head asks to upgrade ``/ws``."""
-    request, _, headers = head.partition(b"\r\n")
+    request = head.partition(b"\r\n")[0]
     path = request.split(b" ", 2)[1].partition(b"?")[0] if request.startswith(b"GET ") else b""
-    return path == b"/ws" and b"\r\nupgrade:websocket" in (b"\r\n" + headers.lower()).replace(b" ", b"")
+    return path == b"/ws" and _is_upgrade(head)
+
+
+def _is_upgrade(head: bytes) -> bool:
+    headers = head.partition(b"\r\n")[2]
+    return b"\r\nupgrade:websocket" in (b"\r\n" + headers.lower()).replace(b" ", b"")

@@ -15,6 +15,11 @@ SUBPROTOCOL = "scalechat.v1"
 DEFAULT_ROOM = "global"
 MAX_NAME_CHARS = 64
 MAX_ID_CHARS = 64
+_INVISIBLE = re.compile(
+    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Letters and marks that show nothing (Default_Ignorable_Code_Point, Unicode Standard Annex 44): with them two names
+could look the same."""
 _ASCII_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z_.-]{0,63}")
 
 
@@ -35,15 +40,16 @@ class BadMessage(ValueError):
 def parse_name(text: str, what: str) -> str:
     """Return the NFC form of a room or client name, or raise `BadMessage` ``bad_name``.
 
-    Letters, marks and digits of any script and ``-_.``: nothing that means something to Redis, a log line, a path or a
-    metric label, which is why a name also may not begin with a dot.
+    Visible letters, marks and digits of any script and ``-_.``: nothing that means something to Redis, a log line, a path
+    or a metric label, which is why a name also may not begin with a dot.
     """
     if _ASCII_NAME.fullmatch(text):  # Nearly all, at a tenth of the price.
         return text
     name = unicodedata.normalize("NFC", text)
     if not 1 <= len(name) <= MAX_NAME_CHARS:
         raise BadMessage("bad_name", f"{what} must have 1 to {MAX_NAME_CHARS} characters")
-    if name[0] == "." or any(char not in "-_." and unicodedata.category(char)[0] not in "LMN" for char in name):
+    strange = any(char not in "-_." and unicodedata.category(char)[0] not in "LMN" for char in name)
+    if name[0] == "." or strange or _INVISIBLE.search(name):
         raise BadMessage("bad_name", f"{what} may hold letters, digits and -_. and not begin with a dot")
     return name
 

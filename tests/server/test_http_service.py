@@ -125,6 +125,14 @@ async def test_a_connection_serves_one_request_after_the_other() -> None:
         assert (await peer.answer())[2] == b"body"
 
 
+async def test_head_is_answered_like_get_without_the_content() -> None:
+    """RFC 9110, section 9.3.2; the next answer on the connection is in its place."""
+    async with serving(echo) as http, http.peer() as peer:
+        await peer.send(GET.replace(b"GET / ", b"HEAD /one "), GET.replace(b"/ ", b"/two "))
+        assert (await peer.answer(to_head=True))[0] == 200
+        assert (await peer.answer())[2] == b"/two"
+
+
 async def test_a_body_of_the_largest_size_passes_and_one_byte_more_is_413() -> None:
     """The bound is decided by the announced length, before anything is read."""
     async with serving(echo) as http:

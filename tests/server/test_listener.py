@@ -79,6 +79,22 @@ async def test_a_websocket_request_with_too_large_a_head_is_refused() -> None:
                 assert (await peer.answer())[0] in statuses
 
 
+async def test_an_upgrade_of_another_path_is_not_found() -> None:
+    """There is one chat, and whoever knocks elsewhere is told so and counted."""
+    async with running() as server, server.peer() as peer:
+        await peer.send(request("/chat?clientId=a"))
+        assert (await peer.answer())[0] == 404
+        assert server.node.counters.refusals["wrong_path"] == 1
+
+
+async def test_every_head_has_the_handshakes_deadline() -> None:
+    """Also one that will never be a WebSocket's."""
+    async with running(ServeConfig(handshake_timeout_s=0.2)) as server, server.peer() as peer:
+        await peer.send(b"POST /api/rooms/global/messages HTTP/1.1\r\nHost: x\r\n")
+        assert await peer.at_eof()
+        assert server.node.counters.refusals["handshake_timeout"] == 1
+
+
 async def test_an_unfinished_head_ends_at_the_handshake_deadline() -> None:
     """Silent from the start, or after half a head, or dripping it for ever: closed and counted."""
     async with running(ServeConfig(handshake_timeout_s=0.2)) as server:

@@ -48,6 +48,8 @@ def test_letters_marks_digits_and_three_signs_make_a_name(name: str) -> None:
         "a\u200bb",  # zero width
         "a\u202eb",  # right-to-left override
         "a\ufeff",
+        "a\u3164b",  # a filler, which counts as a letter
+        "a\ufe0f",  # a variation selector, which counts as a mark
         "\u3000",
         "a\ue000",  # private use
         "\ud800",
