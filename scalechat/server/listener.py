@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -217,7 +216,7 @@ class Listener:
 
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 NO_CHAT_HERE = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_METHOD = re.compile(rb"[A-Z]{1,16}(?: |$)")
+_METHODS = (b"GET ", b"HEAD ", b"POST ", b"DELETE ", b"OPTIONS ", b"PUT ", b"PATCH ")
 
 
 async def _read_head(stream: TcpStream) -> bytes:
@@ -226,7 +225,7 @@ async def _read_head(stream: TcpStream) -> bytes:
     while b"\r\n\r\n" not in data and len(data) < MAX_HEAD_BYTES:
         received = await stream.receive_some(MAX_HEAD_BYTES)
         data += received
-        if not received or not _METHOD.match(data):
+        if not received or not any(data[: len(method)] == method[: len(data)] for method in _METHODS):
             break
     return data
 

@@ -15,9 +15,7 @@ SUBPROTOCOL = "scalechat.v1"
 DEFAULT_ROOM = "global"
 MAX_NAME_CHARS = 64
 MAX_ID_CHARS = 64
-_INVISIBLE = re.compile(
-    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
+_INVISIBLE = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 """Letters and marks that show nothing (Default_Ignorable_Code_Point, Unicode Standard Annex 44): with them two names
 could look the same."""
 _ASCII_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z_.-]{0,63}")
@@ -40,8 +38,8 @@ class BadMessage(ValueError):
 def parse_name(text: str, what: str) -> str:
     """Return the NFC form of a room or client name, or raise `BadMessage` ``bad_name``.
 
-    Visible letters, marks and digits of any script and ``-_.``: nothing that means something to Redis, a log line, a path
-    or a metric label, which is why a name also may not begin with a dot.
+    Visible letters, marks and digits of any script and ``-_.``: nothing that means something to Redis, a log line, a
+    path or a metric label, which is why a name also may not begin with a dot.
     """
     if _ASCII_NAME.fullmatch(text):  # Nearly all, at a tenth of the price.
         return text
