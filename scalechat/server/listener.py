@@ -193,7 +193,7 @@ class Listener:
                 Arrival(stream, stream.send_now, head + separator, early, address, spawn, read_by)
             )
             return
-        if separator and _is_upgrade(head):
+        if separator and head.startswith(b"GET ") and _is_upgrade(head):
             self._counters.refusals["wrong_path"] += 1
             with trio.move_on_after(1.0):
                 await stream.send_all(NO_CHAT_HERE)
