@@ -18,7 +18,8 @@ def make_bus(name: str, *, history_messages: int, observe_publish_s: Callable[[f
         return MemoryBus(history_messages=history_messages)
     try:
         from scalechat.bus.redis.address import parse_address
-        from scalechat.bus.redis.bus import Keeping, RedisBus
+        from scalechat.bus.redis.bus import RedisBus
+        from scalechat.bus.redis.keeping import Keeping
     except ModuleNotFoundError as error:
         raise OperationalError(
             f"--bus with a Redis URL needs the package {error.name}: pip install 'scalechat[redis]'"

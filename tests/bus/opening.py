@@ -11,8 +11,9 @@ import trio
 from scalechat.bus.base import Bus, Event
 from scalechat.bus.memory import MemoryBus
 from scalechat.bus.redis.address import parse_address
-from scalechat.bus.redis.bus import Keeping, RedisBus
+from scalechat.bus.redis.bus import RedisBus
 from scalechat.bus.redis.calls import DEADLINE_S
+from scalechat.bus.redis.keeping import Keeping
 from scalechat.bus.redis.keys import shard_of
 from tests.bus.redis_cluster import RedisCluster
 from tests.bus.redis_server import RedisServer

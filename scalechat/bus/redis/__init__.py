@@ -11,7 +11,8 @@ was flushed, restored, or has trimmed the stream past it) it compares each room 
 still is there is delivered, and where the log does not reach back, or is another, the room is told `LogReset`. A
 shard's *generation* is part of every epoch in it; it changes when Redis may have lost something (`generation`).
 
-The modules, in the order in which a message meets them: `bus` (the contract), `writer` (bounded hand-over, one batch
-per round trip), `link` (a connection that comes back), `lua/publish.lua`, `reader` (the loop), `following` (what an
-entry means, pure), and beside them `presence`, `keys`, `address`, `scripts`.
+The modules, in the order in which a message meets them: `bus` (the contract), `publishing` (what a message becomes),
+`writer` (bounded hand-over, one batch per round trip), `link` (a connection that comes back), `lua/publish.lua`,
+`reader` (the loop), `following` (what an entry means, pure). Beside them: `arriving` (what is done at each of the
+`places`), `questions` (pages, who is where), `presence`, `keeping`, `keys`, `address`, `scripts`.
 """
