@@ -44,13 +44,14 @@ def test_every_manifest_is_one_the_api_takes(key: tuple[str, str]) -> None:
     kubernetes_validate.validate(RESOURCES[key], API, strict=True)
 
 
-def test_there_is_what_three_nodes_need() -> None:
+def test_there_is_what_three_nodes_and_their_load_need() -> None:
     """Nothing missing, nothing twice."""
     assert set(RESOURCES) == {
         ("Deployment", "scalechat"),
         ("Service", "scalechat"),
         ("PodDisruptionBudget", "scalechat"),
         ("HorizontalPodAutoscaler", "scalechat"),
+        ("Job", "scalechat-load"),
         ("NetworkPolicy", "scalechat-redis"),
         ("StatefulSet", "redis"),
         ("Service", "redis"),
