@@ -1,4 +1,4 @@
-"""What a setting's value may be: small rules for the annotations in ``config.py``.
+"""What a setting's value may be: small rules for the annotations in ``config``.
 
 Each rule is a Cyclopts `Parameter`, and an annotation lists as many as it needs. A rule's complaint goes on after the
 flag and the value, so it starts with a verb: ``--port 70000 must be from 0 to 65535``.

@@ -203,7 +203,7 @@ def _plain(value: object) -> object:
         case Histogram():
             return value.dump()
         case _:
-            raise NotImplementedError(f"{type(value).__name__} is not for sending")
+            raise TypeError(f"{type(value).__name__} is not for sending")
 
 
 def _restored(kind: type[M], plain: object) -> object:

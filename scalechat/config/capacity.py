@@ -1,0 +1,110 @@
+"""What `capacity` can be told: a search is a series of load runs."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from scalechat.values import (
+    SEVERAL,
+    WholeNumber,
+    about,
+    above_zero,
+    between,
+    named,
+    unset,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+from scalechat.config.errors import UsageError
+from scalechat.config.load import LoadConfig
+from scalechat.config.shared import (
+    DAY_S,
+    HOUR_S,
+    LOAD,
+    MANY,
+    PHASES,
+    RESULT,
+    SEARCH,
+    Vary,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityConfig(LoadConfig):
+    """What `capacity` can be told: how to search, and with every setting of `load` what a probe is.
+
+    A probe is much shorter than a run that stands for itself, and has objectives; otherwise it is the same run.
+    """
+
+    vary: Annotated[
+        Vary,
+        SEARCH,
+        about(
+            "What is raised: 'clients' in the same rooms, the 'rate' of messages/s of all publishers together, or "
+            "'rooms' of the same size. The search starts from what --clients, --msg-frequency and --rooms say."
+        ),
+    ] = "clients"
+    max_value: Annotated[
+        float | None,
+        SEARCH,
+        named("max"),
+        above_zero(MANY, "of what is varied"),
+        unset("1,000,000"),
+        about("Load that is not exceeded; when it holds, the answer is 'at least'."),
+    ] = None
+    resolution: Annotated[
+        float,
+        SEARCH,
+        between(0.001, 0.5),
+        about("How wide the answer's bracket may be, as a part of its upper end."),
+    ] = 0.05
+    confirm: Annotated[
+        WholeNumber, SEARCH, between(1, 100), about("How often the answer must hold before it is given …")
+    ] = 2
+    confirm_of: Annotated[WholeNumber, SEARCH, between(1, 100), about("… out of so many probes of that load.")] = 3
+    calm_timeout_s: Annotated[
+        float,
+        SEARCH,
+        named("calm-timeout"),
+        between(0, HOUR_S, "seconds"),
+        about("Seconds to wait between two probes until the server is as quick to greet as before the first."),
+    ] = 30.0
+
+    clients: Annotated[WholeNumber, LOAD, between(1, MANY), about("Simulated clients of the first probe.")] = 100
+    ramp_per_s: Annotated[
+        float,
+        PHASES,
+        named("ramp"),
+        above_zero(MANY, "connections per second"),
+        about("Connections opened per second at the start."),
+    ] = 1_000.0
+    warmup_s: Annotated[
+        float,
+        PHASES,
+        named("warmup"),
+        between(0, DAY_S, "seconds"),
+        about("Seconds of each probe under load before anything is measured."),
+    ] = 2.0
+    duration_s: Annotated[
+        float,
+        PHASES,
+        named("duration"),
+        above_zero(DAY_S, "seconds"),
+        about("Seconds of each probe that are measured, after the warm-up."),
+    ] = 6.0
+    slo: Annotated[
+        tuple[str, ...],
+        RESULT,
+        SEVERAL,
+        about("Objective such as 'p99(delivery) < 200ms' or 'missing == 0'; give it once for each."),
+    ] = ("p99(delivery) < 200ms", "missing == 0")
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that no search can be made for."""
+        LoadConfig.__post_init__(self)  # super() finds no cell in a class that `slots` has made anew
+        if self.confirm > self.confirm_of:
+            raise UsageError(
+                f"--confirm {self.confirm} is more than --confirm-of {self.confirm_of}: nothing could hold so often"
+            )
