@@ -26,6 +26,7 @@ from scalechat.load.elsewhere import Elsewhere
 from scalechat.load.histogram import Histogram, Ints
 from scalechat.load.ledger import Outcome, RecipientLedger
 from scalechat.load.plan import Plan
+from scalechat.load.spread import spread
 from scalechat.load.timeline import PhaseNumber
 
 _DELIVERIES_PER_TURN: Final = 32 * 1024
@@ -360,12 +361,23 @@ class Recorder:
             part = slice(at, at + per_turn)
             for phase in set(phases[part].tolist()):
                 chosen = phases[part] == phase
-                latencies = np.subtract.outer(intended[part][chosen], arrived)
-                np.negative(latencies, out=latencies)
-                buckets = self._window(phase, "delivery").add(latencies.ravel())
-                self.by_client.add_buckets(np.tile(clients, len(latencies)), buckets)
-                latencies += (intended[part][chosen] - sent[part][chosen])[:, None]
-                self._window(phase, "delivery_from_send").add(latencies.ravel())
+                self._count_together(phase, clients, intended[part][chosen], sent[part][chosen], arrived)
+
+    def _count_together(self, phase: int, clients: Ints, intended: Ints, sent: Ints, arrived: Ints) -> None:
+        """Each of the messages reached all these clients, each at its time."""
+        whole, from_send = self._window(phase, "delivery"), self._window(phase, "delivery_from_send")
+        found = spread(intended, arrived)
+        if found is not None:
+            whole.add_spread(found)
+            self.by_client.add_spread(clients, found)
+        else:
+            latencies = arrived - intended[:, None]
+            self.by_client.add_buckets(np.tile(clients, len(latencies)), whole.add(latencies.ravel()))
+        found = spread(sent, arrived)
+        if found is not None:
+            from_send.add_spread(found)
+        else:
+            from_send.add((arrived - sent[:, None]).ravel())
 
     def _flush_chunks(self, chunks: _Chunks) -> None:
         if not chunks.rows:
