@@ -106,7 +106,7 @@ async def test_an_interrupted_search_keeps_what_it_has_measured(autojump_clock: 
     assert found.text == "unfinished: 8 clients held (not confirmed)"
     run = read_run(found.search_dir)
     assert run.manifest is not None
-    assert run.manifest.interrupted
+    assert (run.manifest.verdict, run.manifest.interrupted, run.manifest.exit_code) == ("interrupted", True, 105)
     assert len(list(run.rows(SearchRow))) == 2
     assert len(list((found.search_dir / "probes").iterdir())) == 3
 
