@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"of: {', '.join(scenarios.BY_NAME)}; or growth, stalled",
     )
-    add("--budget", type=float, default=840.0, metavar="SECONDS", help="start nothing after this time (default: 840)")
+    add("--budget", type=float, default=1200.0, metavar="SECONDS", help="start nothing after this time (1200)")
     add("--out", type=Path, default=results.DIRECTORY, metavar="DIR", help="where the record goes (benchmarks/results)")
     add("--docs", action="store_true", help="write the tables and the plot into docs/ as well")
     add("--render", type=Path, metavar="FILE", help="measure nothing, show the tables of this record")
@@ -84,7 +84,7 @@ def _compare(options: argparse.Namespace) -> Comparison:
     bench = Bench(build(BUILD), BUILD, cores)
     servers_here, server_records = _prepare(wanted)
     scenarios_here, scenario_records = _fit(chosen, limit, quick=options.quick)
-    planned = list(jobs(scenarios_here, servers_here, options.rounds))
+    planned = jobs(scenarios_here, servers_here, options.rounds)
     cells = measure_all(planned, bench, budget_s=options.budget - (time.monotonic() - clock))
     return Comparison(
         began=began.isoformat(timespec="seconds"),

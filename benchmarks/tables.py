@@ -105,7 +105,7 @@ def growth_block(record: Comparison) -> str:
             ]
         )
     columns = ["clients", *(name for name, _ in _CONNECTION_COLUMNS), "p50 ms", "p99 ms", "CPU", "lost"]
-    return "\n\n".join([table(columns, rows), *skipped])
+    return "\n\n".join([table(columns, rows), "One round each.", *skipped])
 
 
 def stalled_block(record: Comparison) -> str:

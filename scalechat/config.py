@@ -19,6 +19,7 @@ from scalechat.values import (
     NO_TWIN,
     NOT_BLANK,
     ORIGINS,
+    RENDEZVOUS,
     SEVERAL,
     SWITCH,
     TOKEN_SECRET,
@@ -350,6 +351,33 @@ class LoadConfig:
         between(1, 256),
         about("Load processes on this machine that share the clients; each uses one core."),
     ] = 1
+    rendezvous: Annotated[
+        str | None,
+        _LOAD,
+        RENDEZVOUS,
+        unset("none"),
+        about("Redis through which several containers or machines meet for one run."),
+    ] = None
+    rendezvous_key: Annotated[
+        str, _LOAD, NOT_BLANK, about("The run's name in that Redis: runs at the same time need different ones.")
+    ] = "load"
+    rendezvous_timeout_s: Annotated[
+        float,
+        _LOAD,
+        named("rendezvous-timeout"),
+        above_zero(_HOUR_S, "seconds"),
+        about("Seconds to wait until all instances are there."),
+    ] = 60.0
+    expected_instances: Annotated[
+        WholeNumber | None, _LOAD, between(1, 256), unset("none"), about("How many instances meet.")
+    ] = None
+    instance: Annotated[
+        WholeNumber | None,
+        _LOAD,
+        between(0, 255),
+        unset("the first free one"),
+        about("Number of this instance; 0 coordinates and gets the run directory."),
+    ] = None
 
     ramp_per_s: Annotated[
         float,
@@ -415,6 +443,7 @@ class LoadConfig:
                 f"{self.publishers} publishers are more than {self.clients} clients: "
                 "lower --publishers or raise --clients"
             )
+        self._require_a_fleet()
         if self.processes > self.clients:
             raise UsageError(
                 f"{self.processes} processes are more than {self.clients} clients: lower --processes or raise --clients"
@@ -433,6 +462,26 @@ class LoadConfig:
     def steps(self) -> tuple[Step, ...]:
         """What follows the warm-up: the scenario's phases, or one of `duration_s` seconds."""
         return self.phases or (Step(name="steady", duration_s=self.duration_s),)
+
+    def _require_a_fleet(self) -> None:
+        if (self.rendezvous is None) != (self.expected_instances is None):
+            raise UsageError("--rendezvous and --expected-instances go together: give both or neither")
+        if self.expected_instances is None:
+            if self.instance is not None:
+                raise UsageError("--instance means something with --rendezvous only: give both or neither")
+            return
+        if self.instance is not None and self.instance >= self.expected_instances:
+            raise UsageError(
+                f"instance {self.instance} is none of {self.expected_instances}, which count from 0: "
+                "lower --instance or raise --expected-instances"
+            )
+        if self.processes > 1:
+            raise UsageError("--processes and --rendezvous exclude each other: start more instances")
+        if self.expected_instances > self.clients:
+            raise UsageError(
+                f"{self.expected_instances} instances are more than {self.clients} clients: "
+                "lower --expected-instances or raise --clients"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,21 +134,28 @@ def room_rules(choices: Sequence[str]) -> Parameter:
     return Parameter(validator=check, negative=(), env_var_split=_at_commas)
 
 
-_REDIS = ("redis", "rediss", "redis+cluster", "rediss+cluster")
+_REDIS = ("redis", "rediss")
+_CLUSTERS = ("redis+cluster", "rediss+cluster")
 
 
 def _bus(_type: object, value: str) -> None:
-    if value == "memory":
-        return
+    if value != "memory":
+        _redis(value, (*_REDIS, *_CLUSTERS), "'memory', redis[+cluster]://host:port")
+
+
+def _rendezvous(_type: object, value: str | None) -> None:
+    if value is not None:
+        _redis(value, _REDIS, "redis://host:port")
+
+
+def _redis(value: str, schemes: Sequence[str], meant: str) -> None:
     try:
         parts = urlsplit(value)
         _ = parts.port  # raises outside 0…65535
     except ValueError as error:
         raise ValueError(f"is not a URL: {error}") from None
-    if not ((parts.scheme in _REDIS and parts.hostname) or (parts.scheme == "unix" and parts.path)):
-        raise ValueError(
-            "must be 'memory', redis[+cluster]://host:port, rediss://… (TLS) or unix:///path/of/redis.sock"
-        )
+    if not ((parts.scheme in schemes and parts.hostname) or (parts.scheme == "unix" and parts.path)):
+        raise ValueError(f"must be {meant}, rediss://… (TLS) or unix:///path/of/redis.sock")
     if parts.scheme.endswith("+cluster") and parts.path.strip("/") not in ("", "0"):
         raise ValueError("must not name a database: a Redis Cluster has only one")
     if parts.scheme != "unix" and not re.fullmatch(r"/?|/\d+", parts.path):
@@ -221,6 +228,7 @@ ORIGINS = Parameter(validator=_origins, negative=(), env_var_split=_at_commas)
 SEVERAL = Parameter(negative=(), env_var_split=_at_commas)
 """May be given more than once; in a variable, commas separate the values."""
 BUS = Parameter(validator=_bus)
+RENDEZVOUS = Parameter(validator=_rendezvous)
 TOKEN_SECRET = Parameter(validator=_token_secret)
 NO_TWIN = Parameter(show_env_var=False)
 """Has no environment variable: it belongs to one call, not to a place."""

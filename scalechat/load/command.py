@@ -12,7 +12,7 @@ import msgspec
 import trio
 from rich.console import Console
 
-from scalechat.config import LoadConfig
+from scalechat.config import LoadConfig, OperationalError
 from scalechat.load.closing_words import print_summary
 from scalechat.load.progress import shown
 from scalechat.load.runner import Interruption, RunOutcome, run_load
@@ -20,6 +20,8 @@ from scalechat.load.runner import Interruption, RunOutcome, run_load
 
 def load(config: LoadConfig, sources: Mapping[str, str]) -> int:
     """Carry out a run and return its exit code; see `run_load` for what it raises."""
+    if config.rendezvous is not None:
+        return trio.run(_meet_and_tell, config, sources)
     return trio.run(load_and_tell, config, sources).exit_code
 
 
@@ -28,12 +30,35 @@ async def load_and_tell(config: LoadConfig, sources: Mapping[str, str]) -> RunOu
     async with interruptible() as interruption:
         with shown(Console(stderr=True), quiet=config.quiet) as watcher:
             outcome = await run_load(config, sources, watcher=watcher, interruption=interruption)
+    _tell(config, outcome)
+    return outcome
+
+
+async def _meet_and_tell(config: LoadConfig, sources: Mapping[str, str]) -> int:
+    """The same as one instance of several; only instance 0 has an outcome to show."""
+    try:
+        from scalechat.load.fleet.rendezvous import meet
+    except ModuleNotFoundError as error:
+        raise OperationalError(
+            f"--rendezvous needs the package {error.name}: pip install 'scalechat[redis]'"
+        ) from error
+    async with interruptible() as interruption:
+        with shown(Console(stderr=True), quiet=config.quiet) as watcher:
+            outcome = await meet(config, sources, watcher, interruption)
+    if isinstance(outcome, RunOutcome):
+        _tell(config, outcome)
+    elif not config.quiet:
+        line = f"{outcome.verdict}: this was a part of {outcome.run_dir}, on the machine of instance 0"
+        Console(stderr=True).print(line, soft_wrap=True, highlight=False)
+    return outcome.exit_code
+
+
+def _tell(config: LoadConfig, outcome: RunOutcome) -> None:
     if config.json:
         document = {"run_dir": str(outcome.run_dir), **msgspec.to_builtins(outcome.summary)}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
     else:
         print_summary(outcome, Console())
-    return outcome
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from scalechat.server.comeback import AcceptRate, slots_ms
 from scalechat.server.connection import WebSocketService
 from scalechat.server.conversation import ConversationLimits
 from scalechat.server.eviction import Evictor
-from scalechat.server.fanout import STRATEGIES, Sweeper
+from scalechat.server.fanout import Sweeper
 from scalechat.server.figures import SAMPLE_S, Figures
 from scalechat.server.heartbeat import Heartbeat
 from scalechat.server.http import build_app
@@ -39,6 +39,7 @@ from scalechat.server.pump import open_pump
 from scalechat.server.resync import Resync
 from scalechat.server.site import Here, Site, Stats
 from scalechat.server.slow_consumer import RoomPolicies
+from scalechat.server.strategies import STRATEGIES
 from scalechat.server.vitals import LoopLag
 from scalechat.wire import closing
 

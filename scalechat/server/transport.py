@@ -1,11 +1,12 @@
 """What comes in: whole text frames are taken by us, everything unusual is trio-websocket's business.
 
-Whole text frames are cut out of the received bytes (`wire.frames.WholeFrames`) and their payloads handed to
-`on_texts`: 6 µs a message instead of the library's 45. Pings are answered, Pongs only prove that the peer lives. Most
-connections never need more. At the first byte of anything else (a Close, a fragment, a violation) trio-websocket is
-brought in over this very stream: it reads the handshake again, whose answer is dropped, then the unusual bytes, and
-is the authority for all that follows, while whole text frames are still taken out in front of it. What it writes goes
-through the client's `Outbox`, as our prepared frames do, so both share one write order.
+Whole text frames are cut out of the received bytes (`wire.frames.WholeFrames`) and their payloads handed to `on_texts`:
+6 µs a message instead of the library's 45. Pings are answered, Pongs only prove that the peer lives. All that is one
+plain function, `feed`, called by the pump where there is one. Most connections never need more. At the first byte of
+anything else (a Close, a fragment, a violation) trio-websocket is brought in over this very stream: it reads the
+handshake again, whose answer is dropped, then the unusual bytes, and is the authority for all that follows, while whole
+text frames are still taken out in front of it. What it writes goes through the client's `Outbox`, as our prepared
+frames do, so both share one write order.
 
 The library closes its stream as soon as it sees a violation, without a Close frame; `aclose` therefore only tells,
 and the connection, which knows the right code, closes for good.
@@ -144,12 +145,12 @@ class Transport(trio.abc.Stream):
             self._reading = self._read_by = None
 
     async def _wait_fed(self, read_by: ReadBy) -> None:
-        self.hungry = True
-        self._reader = trio.lowlevel.current_task()
         if self._reading is None:
             self._reading = read_by(self)
         else:
             self._reading.resume()
+        self.hungry = True
+        self._reader = trio.lowlevel.current_task()
         await trio.lowlevel.wait_task_rescheduled(self._wait_no_more)
 
     def _wait_no_more(self, _raise_cancel: object) -> trio.lowlevel.Abort:

@@ -279,8 +279,8 @@ class Broadcaster:
                 await trio.sleep(item)
                 continue
             text, note = item
-            note()
             await ws.send_message(text)
+            note()  # Afterwards: it may have been cut in this very moment.
 
     def _note(self, member: Member, taken: Taken) -> None:
         """A whole delivery leaves."""

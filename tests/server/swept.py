@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager
 
 from trio.testing import wait_all_tasks_blocked
 
-from scalechat.server.fanout import STRATEGIES, Sweeper
+from scalechat.server.fanout import Sweeper
 from scalechat.server.member import Member
 from scalechat.server.outbox import QueueLimits
 from scalechat.server.resync import Resync
 from scalechat.server.room import Room
 from scalechat.server.slow_consumer import DISCONNECT, Policy
+from scalechat.server.strategies import STRATEGIES
 from tests.server.seats import LIMITS, Seat, Seats, prepared, seats
 
 

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import lockstep_stream_pair, wait_all_tasks_blocked
 
-from scalechat.server.fanout import BATCH_BYTES, BATCH_FRAMES, MEMBERS_PER_SLICE, STRATEGIES, batches
+from scalechat.server.fanout import BATCH_BYTES, MEMBERS_PER_SLICE, batches
 from scalechat.server.outbox import QueueLimits
 from scalechat.server.room import Room
+from scalechat.server.strategies import BATCH_FRAMES, STRATEGIES
 from tests.server.seats import Seat, prepared
 from tests.server.swept import Swept, swept
 

@@ -10,13 +10,14 @@ from trio.testing import wait_all_tasks_blocked
 
 from scalechat.bus.base import BusError, DirectDelivery, LogReset, Page, RoomInfo
 from scalechat.bus.memory import MemoryBus
-from scalechat.server.fanout import Coalesced, Sweeper
+from scalechat.server.fanout import Sweeper
 from scalechat.server.hub import Hub
 from scalechat.server.member import Member
 from scalechat.server.outbox import QueueLimits
 from scalechat.server.resync import Resync
 from scalechat.server.room import Replay
 from scalechat.server.slow_consumer import RoomPolicies
+from scalechat.server.strategies import Coalesced
 from scalechat.wire.messages import DirectMessage, Position, Publication
 from scalechat.wire.session import Dialect
 from tests.server.seats import Seat, Seats, seats

@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from scalechat.server.fanout import STRATEGIES
 from scalechat.server.outbox import QueueLimits
 from scalechat.server.resync import PIECE_BYTES, PIECE_FRAMES
 from scalechat.server.slow_consumer import POLICIES
+from scalechat.server.strategies import STRATEGIES
 from tests.server.swept import Swept, swept
 
 PAUSE = POLICIES["pause"]

@@ -12,10 +12,10 @@ from trio.testing import MockClock, lockstep_stream_pair, wait_all_tasks_blocked
 from wsproto.connection import ConnectionType
 
 from scalechat.server.eviction import Evictor
-from scalechat.server.fanout import STRATEGIES
 from scalechat.server.heartbeat import TICK_S, Heartbeat
 from scalechat.server.outbox import Backlog, Outbox, Outcome, QueueLimits
 from scalechat.server.slow_consumer import DROPPING, POLICIES, REFUSED, Arrival, RoomPolicies, Spare, Verdict
+from scalechat.server.strategies import STRATEGIES
 from scalechat.server.waiting import COMMIT_BYTES
 from scalechat.wire import closing
 from scalechat.wire.frames import text_frame

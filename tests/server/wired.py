@@ -20,7 +20,7 @@ from scalechat.server.admission import Admission
 from scalechat.server.connection import Arrival, WebSocketService
 from scalechat.server.conversation import ConversationLimits
 from scalechat.server.eviction import Evictor
-from scalechat.server.fanout import STRATEGIES, Sweeper
+from scalechat.server.fanout import Sweeper
 from scalechat.server.fence import run_fenced
 from scalechat.server.heartbeat import Heartbeat
 from scalechat.server.hub import Hub
@@ -28,6 +28,7 @@ from scalechat.server.metrics import Counters
 from scalechat.server.outbox import Backlog, QueueLimits, SendNow
 from scalechat.server.resync import Resync
 from scalechat.server.slow_consumer import RoomPolicies
+from scalechat.server.strategies import STRATEGIES
 from scalechat.wire.messages import SUBPROTOCOL
 
 from ..rough import Closed, RoughPeer, Said

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 import trio
 
-from scalechat.config import OperationalError, public_values
+from scalechat.config import LoadConfig, OperationalError, public_values
 from scalechat.load.assignment import Assignment
 from scalechat.load.conclusion import RunOutcome, conclude
 from scalechat.load.ending import Interruption
@@ -82,6 +82,7 @@ class Coordinator:
         self._posts = [Post(peer.channel) for peer in peers]
         self._merge = Merge(writer, len(peers))
         self._snapshots: dict[int, Snapshot] = {}
+        self._noted: set[str] = set()
         self._over = trio.Event()
 
     async def carry_out(self) -> RunOutcome:
@@ -93,9 +94,11 @@ class Coordinator:
         async with trio.open_nursery() as nursery:
             for index in range(len(self._peers)):
                 nursery.start_soon(self._converse, index)
-            nursery.start_soon(self._obey)
-            nursery.start_soon(self._look)
-            await self._over.wait()
+            async with trio.open_nursery() as meanwhile:
+                meanwhile.start_soon(self._obey)
+                meanwhile.start_soon(self._look)
+                await self._over.wait()
+                meanwhile.cancel_scope.cancel()
             outcome = self._write()
             await self._say_goodbye(outcome)
             nursery.cancel_scope.cancel()
@@ -143,7 +146,7 @@ class Coordinator:
         )
 
     def _require_same(self, index: int, hello: Hello) -> None:
-        ours = settings_of(self._todo)
+        ours = settings_of(self._todo.config)
         for name, value in hello.settings.items():
             if ours.get(name) != value:
                 raise OperationalError(
@@ -157,7 +160,9 @@ class Coordinator:
             case Progress(snapshot=snapshot):
                 self._snapshots[index] = snapshot
             case Note(line=line):
-                self._watcher.note(f"{self._peers[index].name}: {line}")
+                if line not in self._noted:  # What one says all of them may say: "ending the run: interrupted".
+                    self._noted.add(line)
+                    self._watcher.note(f"{self._peers[index].name}: {line}")
             case Rows(file=file, data=data):
                 self._merge.receive(index, file, data)
             case Failed(text=text, exit_code=code) if not self._agreement.has_started:
@@ -226,10 +231,13 @@ class Coordinator:
                     nursery.start_soon(self._posts[index].sent)
 
 
-def settings_of(todo: Assignment) -> dict[str, str]:
+_OWN: Final = frozenset({"instance", "out", "metrics_port", "quiet", "json", "seed", "rendezvous", "scenario"})
+"""Settings in which instances may differ."""
+
+
+def settings_of(config: LoadConfig) -> dict[str, str]:
     """What all processes of a run must agree on."""
-    own = {"instance", "out", "metrics_port", "quiet", "json", "seed", "rendezvous", "scenario", "processes"}
-    return {name: str(value) for name, value in public_values(todo.config).items() if name not in own}
+    return {name: str(value) for name, value in public_values(config).items() if name not in _OWN}
 
 
 def boot_id() -> str:

@@ -45,6 +45,8 @@ PING_S: Final = 1.0
 MEASURING_S: Final = 0.02
 MEASUREMENTS: Final = 10
 """Before the start: so many measurements of the clock, so quickly."""
+PATIENCE_S: Final = 120.0
+"""A coordinator answers each ping, but for the time in which it puts the parts together."""
 CHUNK_BYTES: Final = 256 * 1024
 """Of a table that is shipped: far below what any channel takes at once."""
 FAREWELL_S: Final = 5.0
@@ -124,6 +126,7 @@ class Worker:
         with RunWriter.create(part_dir.parent, run_id=part_dir.name) as writer:
             self._post.tell(Standing())
             part = await self._run(todo, writer, member, offset)
+            writer.flush()  # all of it: nothing is finished here, the parts are put together elsewhere
         if shipped:
             await self._ship(part_dir)
         error_ns = offset.worst_error_ns
@@ -146,7 +149,9 @@ class Worker:
 
     async def _hear(self, member: Membership) -> None:
         while self._bye is None:
-            message = decode_coordinator(await self._channel.receive())
+            with trio.fail_after(PATIENCE_S):
+                frame = await self._channel.receive()
+            message = decode_coordinator(frame)
             if isinstance(message, Bye):
                 self._bye = message
                 self._over.set()
@@ -203,6 +208,6 @@ def _reason(error: BaseException) -> ScaleChatError | None:
     for leaf in found:
         if isinstance(leaf, ScaleChatError):
             return leaf
-    if any(isinstance(leaf, Gone) for leaf in found):
+    if any(isinstance(leaf, Gone | trio.TooSlowError) for leaf in found):
         return OperationalError("the coordinator of the run is gone: this part of it was ended")
     return None

@@ -155,6 +155,8 @@ class RunWriter:
 
         On a full disk each table keeps what there is room for, and the first failure is raised at the end.
         """
+        while self._later:
+            self.extend(self._later.popleft())
         files, self._open = self._open, {}
         with self.one_line_errors(), ExitStack() as stack:
             for file in files.values():

@@ -1,0 +1,133 @@
+"""``--rendezvous``: a run of several instances, in containers or on machines that meet through Redis.
+
+Instance 0 coordinates, plays its share in a process of its own, and gets the run directory; the others play theirs and
+ship what they measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import trio
+from coredis import Redis
+from coredis.exceptions import RedisError
+from coredis.retry import NoRetryPolicy
+
+from scalechat.config import LoadConfig, OperationalError
+from scalechat.load.conclusion import RunOutcome
+from scalechat.load.connector import leaves
+from scalechat.load.ending import Interruption
+from scalechat.load.fleet.coordinator import Coordinator, Peer, boot_id, settings_of
+from scalechat.load.fleet.messages import Bye, Hello
+from scalechat.load.fleet.places import Place, Places
+from scalechat.load.fleet.processes import started
+from scalechat.load.fleet.redis_channel import ANSWER_S, RedisChannel
+from scalechat.load.fleet.worker import Worker
+from scalechat.load.live import Watcher
+from scalechat.load.pacing import NowNs, monotonic_ns
+from scalechat.load.part import this_worker
+from scalechat.load.plan import Share
+from scalechat.load.results import RunWriter
+from scalechat.load.setting_out import assign
+from scalechat.values import redact_url
+
+
+async def meet(
+    config: LoadConfig,
+    sources: Mapping[str, str],
+    watcher: Watcher,
+    interruption: Interruption,
+    clock: NowNs = monotonic_ns,
+) -> RunOutcome | Bye:
+    """Take part in a run; the outcome for instance 0, for the others the last word of instance 0.
+
+    Raises:
+        UsageError: the place is taken, or the instances were started differently.
+        OperationalError: Redis cannot be reached, or somebody did not come.
+    """
+    assert config.rendezvous is not None
+    redis = _client(config.rendezvous)
+    try:
+        async with redis:
+            return await _Meeting(config, sources, watcher, interruption, clock, redis).attend()
+    except (RedisError, OSError, ExceptionGroup) as error:
+        for leaf in leaves(error):
+            if isinstance(leaf, OperationalError):
+                raise leaf from None
+        if all(isinstance(leaf, RedisError | OSError) for leaf in leaves(error)):
+            shown = redact_url(config.rendezvous)
+            raise OperationalError(f"no Redis at {shown} ({next(leaves(error))}): check --rendezvous") from error
+        raise
+
+
+def _client(url: str) -> Redis[bytes]:
+    """Commands only, none of them blocking, see `redis_channel`."""
+    return Redis.from_url(
+        url, retry_policy=NoRetryPolicy(), stream_timeout=ANSWER_S, connect_timeout=ANSWER_S, max_connections=8
+    )
+
+
+class _Meeting:
+    """One instance at one meeting."""
+
+    def __init__(
+        self,
+        config: LoadConfig,
+        sources: Mapping[str, str],
+        watcher: Watcher,
+        interruption: Interruption,
+        clock: NowNs,
+        redis: Redis[bytes],
+    ) -> None:
+        assert config.expected_instances is not None
+        self._config = config
+        self._sources = sources
+        self._watcher = watcher
+        self._interruption = interruption
+        self._clock = clock
+        self._redis = redis
+        self._places = Places(redis, config.rendezvous_key, config.expected_instances)
+
+    async def attend(self) -> RunOutcome | Bye:
+        place = await self._places.claim(self._config.instance)
+        keys: Sequence[str] = ()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._places.hold, place)
+                if place.index == 0:
+                    result: RunOutcome | Bye = await self._coordinate(place)
+                else:
+                    channel = RedisChannel(self._redis, *self._places.ways(place))
+                    keys = channel.keys
+                    result = await self._work(place, channel)
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.move_on_after(ANSWER_S, shield=True):
+                await self._places.leave(place, keys)
+        return result
+
+    async def _coordinate(self, place: Place) -> RunOutcome:
+        config, count = self._config, self._config.expected_instances
+        assert count is not None
+        self._watcher.note(f"instance 0 of {count}: waiting for the others")
+        todo = await assign(config, self._sources, self._interruption, share=Share(0, count))
+        others = await self._places.find_others(place, timeout_s=config.rendezvous_timeout_s)
+        channels = [RedisChannel(self._redis, *reversed(self._places.ways(other))) for other in others]
+        with RunWriter.create(config.out) as writer:
+            async with started(1) as own:
+                peers = [*own, *(_peer(other, channel) for other, channel in zip(others, channels, strict=True))]
+                return await Coordinator(
+                    todo, writer, peers, self._watcher, self._interruption, self._clock
+                ).carry_out()
+
+    async def _work(self, place: Place, channel: RedisChannel) -> Bye:
+        config = self._config
+        self._watcher.note(f"instance {place.index} of {config.expected_instances}: instance 0 shows the run")
+        worker = Worker(channel, own=(config, self._sources), interruption=self._interruption, clock=self._clock)
+        hello = Hello(this_worker(place.index), boot_id(), settings_of(config))
+        return await worker.work(hello, orders_s=config.rendezvous_timeout_s)
+
+
+def _peer(place: Place, channel: RedisChannel) -> Peer:
+    # It finds out by itself: nobody answers it any more.
+    return Peer(channel, is_ours=False, name=f"instance {place.index}", abandon=lambda: None)
