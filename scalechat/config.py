@@ -557,6 +557,8 @@ class CapacityConfig(LoadConfig):
     def __post_init__(self) -> None:
         """Refuse combinations that no search can be made for."""
         LoadConfig.__post_init__(self)  # super() finds no cell in a class that `slots` has made anew
+        if self.rendezvous is not None:
+            raise UsageError("a capacity search runs on one machine: leave --rendezvous out, raise --processes")
         if self.confirm > self.confirm_of:
             raise UsageError(
                 f"--confirm {self.confirm} is more than --confirm-of {self.confirm_of}: nothing could hold so often"
