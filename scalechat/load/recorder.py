@@ -94,6 +94,8 @@ class Recorder:
         self._published_at_leave: dict[int, tuple[int, ...]] = {}
         """Room → `published_by` when last somebody left it."""
         self._rejected: list[int] = [0] * plan.rooms
+        self._gone: list[list[RecipientLedger]] = [[] for _ in range(plan.rooms)]
+        """Room → those of `_ledgers` that were lost, for what they were promised before and is refused after."""
         self.refusals: list[tuple[int, int]] = []
         """(publisher, number) of each message of ours that the server refused; kept for other processes."""
         self._chunks = _Chunks()
@@ -247,6 +249,8 @@ class Recorder:
         ledger.leave(self._published_at_leave[room], refused=self._rejected[room] + excused, unknown=unknown)
         if beyond is not None and self.plan.share.count == 1:
             del self._ledgers[ledger]  # Its row is written next: who comes and goes must not be remembered for ever.
+        elif beyond is None:
+            self._gone[room].append(ledger)
 
     def acknowledge(self, client: int, number: int, *, at_ns: int, room_seq: int | None) -> None:
         """The server has taken the client's message."""
@@ -266,7 +270,10 @@ class Recorder:
             return
         self.counters.expected -= excused
         self.counters.rejected += 1
-        self._rejected[self.plan.room_of(client)] += 1
+        room, slot = self.plan.room_of(client), self.plan.slot_of(client)
+        self._rejected[room] += 1
+        for ledger in self._gone[room]:
+            ledger.refused_later(slot, number)
         if self.plan.share.count > 1:
             self.refusals.append((client, number))
 
