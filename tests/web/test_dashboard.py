@@ -64,13 +64,13 @@ def board(context: BrowserContext, server: Server) -> Iterator[Page]:
     page.route(f"{SITE}/**", asset)
     page.route(f"{SITE}/stats/recent**", server.answer)
     page.clock.install(time=1_030_000)
+    page.clock.pause_at(1_040_000)
     yield page
     page.close()
 
 
 def open_board(page: Page) -> None:
     page.goto(f"{SITE}/dashboard.html")
-    page.clock.pause_at(1_040_000)
 
 
 def test_every_figure_is_shown_with_its_unit_and_only_what_is_new_is_asked_for(board: Page) -> None:
