@@ -2,8 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+from scalechat.config.shared import (
+    DAY_MS,
+    DAY_S,
+    DEFAULT_URL,
+    MANY,
+)
 from scalechat.values import (
     NO_TWIN,
     NOT_BLANK,
@@ -16,17 +22,6 @@ from scalechat.values import (
     between,
     named,
     unset,
-)
-
-if TYPE_CHECKING:
-    pass
-
-
-from scalechat.config.shared import (
-    DAY_MS,
-    DAY_S,
-    DEFAULT_URL,
-    MANY,
 )
 
 
