@@ -80,7 +80,9 @@ class Arriving:
         try:
             async with trio.open_nursery() as place.nursery:
                 for writer in self.writers:
-                    place.nursery.start_soon(writer.serve, place.ask)
+                    lane = self.places.new_lane(place.address, "scalechat-write")
+                    place.nursery.start_soon(self.places.keep, lane)
+                    place.nursery.start_soon(writer.serve, place.ask, lane)
                 self.see_to_readers()
                 await trio.sleep_forever()
         finally:
@@ -88,7 +90,7 @@ class Arriving:
 
     def _reader(self, place: Place, only: bytes) -> Reader:
         return Reader(
-            self.places.new_link(place.address, "scalechat-read"),
+            self.places.new_lane(place.address, "scalechat-read"),
             self._readings,
             wanted=lambda stream, slot: only in (b"", stream) and self.places.of(slot) is place,
             log=self.logs,
