@@ -56,8 +56,9 @@ class Calls:
     async def all_once(
         self, link: Link, calls: Sequence[Command], lane: Link | None = None
     ) -> list[Reply | BusError | LinkDown]:
-        """One attempt at several calls, over a `lane` of its own if there is one; `LinkDown` is the answer to one that is worth another attempt.
+        """One attempt at several calls, over a `lane` of the caller's own if it has one.
 
+        `LinkDown` is the answer to one that is worth another attempt.
         Raises `LinkDown` when that is true of all.
         """
         answers: list[Reply | BusError | LinkDown] = []

@@ -1,7 +1,7 @@
 """When a busy bus talks to Redis: at ticks that all its connections share.
 
-What a round trip costs this process is mostly the waking up, whatever it brings. Writers that send at the same moment as
-readers ask are woken together, and Redis answers them together: half as many wake-ups as if each kept a pace of its own.
+What a round trip costs this process is mostly the waking up, whatever it brings. Writers that send at the same moment
+as readers ask are woken together, and Redis answers them together: half as many wake-ups as with a pace for each.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ class Writer:
             await self._emptied.wait()
 
     async def serve(self, link: Link, lane: Link) -> None:
-        """Do the jobs of the shards that `link` leads to, over a `lane` to the same Redis, until cancelled."""
+        """Do the jobs of the shards that `link` leads to, over `lane`, to the same Redis, until cancelled."""
         began_s = 0.0
         came = self._came[link] = trio.Event()
         while True:
