@@ -18,8 +18,9 @@ import msgspec
 from scalechat.config import OperationalError
 from scalechat.experiment.checks import Check, check, names_in
 from scalechat.experiment.figures import figures_of
+from scalechat.experiment.loading import load
 from scalechat.experiment.spec import Experiment, Side
-from scalechat.experiment.stage import load, raised
+from scalechat.experiment.stage import raised
 from scalechat.load.results import new_run_id
 
 SIDES: Final = ("before", "after")
@@ -90,17 +91,7 @@ def read_outcome(directory: Path) -> Outcome:
 
 async def _run(experiment: Experiment, side: Side, out: Path) -> Path:
     async with raised(side, experiment.server | side.server) as (url, begin):
-        begin()
-        await load(side, experiment.load | side.load, url, str(out))
-    return _only_run_in(out)
-
-
-def _only_run_in(out: Path) -> Path:
-    try:
-        (run_dir,) = (path for path in out.iterdir() if path.is_dir())
-    except (OSError, ValueError) as error:
-        raise OperationalError(f"the experiment's load left no run in {out}") from error
-    return run_dir
+        return await load(side, experiment.load | side.load, url, out, begin)
 
 
 def _shown(experiment: Experiment) -> list[str]:

@@ -179,7 +179,7 @@ class ChatMachine(RuleBasedStateMachine):
                 await persons[speaking].shout(room, _pairs(messages))
             await trio.sleep(delay_ms / 1000)
             await chat.kill(node)
-            acks = {}
+            acks: dict[str, int] = {}
             for person in persons.values():
                 acks |= await person.last_acks()
                 await person.go()

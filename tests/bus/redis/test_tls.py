@@ -34,7 +34,7 @@ def tls_redis(redis_binary: str, tmp_path_factory: pytest.TempPathFactory) -> It
     issued = authority.issue_cert("127.0.0.1")
     issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
     port = an_unused_port()
-    options = ("--tls-port", str(port), "--bind", "127.0.0.1", "--tls-auth-clients", "no")
+    options: tuple[str, ...] = ("--tls-port", str(port), "--bind", "127.0.0.1", "--tls-auth-clients", "no")
     files = {"cert": "server.pem", "key": "server.pem", "ca-cert": "ca.pem"}
     for option, name in files.items():
         options += (f"--tls-{option}-file", str(folder / name))
