@@ -19,7 +19,7 @@ from typing import Final
 import trio
 
 from scalechat.config import OperationalError
-from scalechat.experiment.spec import Action, Limits, Setting, Side
+from scalechat.experiment.spec import Action, Limits, Settings, Side, flags
 
 START_S: Final = 20.0
 """A cold interpreter on a busy machine; ordinarily half a second."""
@@ -27,21 +27,6 @@ STOP_S: Final = 15.0
 """More than any experiment's drain."""
 _LOG_BYTES: Final = 64 * 1024
 """Kept of a part's log, for its last words."""
-
-
-def flags(settings: dict[str, Setting]) -> list[str]:
-    """Settings as a command line."""
-    words: list[str] = []
-    for name, value in settings.items():
-        flag = "--" + name.replace("_", "-")
-        if value is True:
-            words.append(flag)
-        elif value is False:
-            words.append("--no-" + name.replace("_", "-"))
-        else:
-            for one in value if isinstance(value, list) else [value]:
-                words += [flag, str(one)]
-    return words
 
 
 class Part:
@@ -127,7 +112,7 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def raised(side: Side, settings: dict[str, Setting]) -> AsyncIterator[tuple[str, Callable[[], object]]]:
+async def raised(side: Side, settings: Settings) -> AsyncIterator[tuple[str, Callable[[], object]]]:
     """Server and Redis of one side; the value is the WebSocket URL, and what begins the side's actions."""
     with tempfile.TemporaryDirectory(prefix="scalechat-experiment-") as directory:
         parts: dict[str, Part] = {}
@@ -162,7 +147,7 @@ async def _act(parts: dict[str, Part], action: Action, nursery: trio.Nursery) ->
     await parts[action.part].suffer(action, nursery)
 
 
-def _server(side: Side, settings: dict[str, Setting], port: int) -> Part:
+def _server(side: Side, settings: Settings, port: int) -> Part:
     module = side.program or "scalechat"
     command = [sys.executable, "-m", module]
     if side.program is None:
@@ -180,7 +165,7 @@ def _redis(directory: str, socket_path: str) -> Part:
     return Part("redis", command, lambda log: b"Ready to accept connections" in log)
 
 
-async def load(side: Side, settings: dict[str, Setting], url: str, out: str) -> None:
+async def load(side: Side, settings: Settings, url: str, out: str) -> None:
     """Run the load client to its end. Raises `OperationalError` when no run came of it."""
     limits: Limits = side.load_limits
     words = ["load", "--server-url", url, "--out", out, "--quiet", *flags(settings)]
