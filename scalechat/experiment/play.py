@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from scalechat.config import OperationalError
 from scalechat.experiment.checks import check
 from scalechat.experiment.figures import figures_of
+from scalechat.experiment.loading import load
 from scalechat.experiment.outcome import Outcome, write_outcome
 from scalechat.experiment.spec import Experiment, Side
-from scalechat.experiment.stage import load, raised
+from scalechat.experiment.stage import raised
 from scalechat.load.results import new_run_id
 
 Tell = Callable[[str], None]
@@ -48,14 +48,4 @@ async def play(name: str, experiment: Experiment, out: Path, tell: Tell) -> tupl
 
 async def _run(experiment: Experiment, side: Side, out: Path) -> Path:
     async with raised(side, experiment.server | side.server) as (url, begin):
-        begin()
-        await load(side, experiment.load | side.load, url, str(out))
-    return _only_run_in(out)
-
-
-def _only_run_in(out: Path) -> Path:
-    try:
-        (run_dir,) = (path for path in out.iterdir() if path.is_dir())
-    except (OSError, ValueError) as error:
-        raise OperationalError(f"the experiment's load left no run in {out}") from error
-    return run_dir
+        return await load(side, experiment.load | side.load, url, out, begin)

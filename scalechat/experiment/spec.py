@@ -14,7 +14,10 @@ import msgspec
 from scalechat.config import UsageError
 from scalechat.experiment.checks import Check, names_in
 
-Setting = str | int | float | bool | list[str]
+Scalar = str | int | float | bool
+Table = dict[str, Scalar | list[Scalar] | dict[str, Scalar]]
+Setting = Scalar | list[str | Table] | Table
+"""Tables only where a scenario file has them: kinds, events, phases, template."""
 Settings = dict[str, Setting]
 SideName = Literal["before", "after"]
 SIDES: Final[tuple[SideName, ...]] = ("before", "after")
@@ -48,7 +51,7 @@ class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Something that happens to a part of the stage during a run."""
 
     at_s: float
-    """From the start of the load client."""
+    """Of the run, whose clock starts with the first connection: `t_s` of its files."""
     part: Literal["server", "redis"]
     do: Literal["kill", "terminate", "pause"]
     """Kill and terminate start it again after `for_s`; pause lets it go on then."""
