@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, cast
 
 from anyio.abc import TaskStatus
 from coredis.connection import BaseConnection
-from coredis.exceptions import AuthenticationError, ConnectionError, RedisError
+from coredis.exceptions import ConnectionError, RedisError
 
 from scalechat.bus.redis.address import ANSWER_S, Address
-from scalechat.bus.redis.link import ELSEWHERE, Command, Elsewhere, Link, LinkDown, Reply, in_plain_words
+from scalechat.bus.redis.link import ELSEWHERE, Command, Elsewhere, Link, LinkDown, Reply
 
 if TYPE_CHECKING:
     from coredis.commands import CommandRequest
@@ -77,10 +77,8 @@ class Asking(Link):
         connection = self.address.connection(self._name)
         try:
             await connection.run(task_status=_Started(lambda: self._use(connection)))
-        except AuthenticationError as error:
-            return f"it does not accept the user name or password ({error})"
         except RedisError as error:
-            return in_plain_words(error)
+            return self._note_failed(error)
         finally:
             self._connection = None
             _close_buffers(connection)

@@ -12,11 +12,11 @@ from typing import Final, cast
 
 import trio
 from coredis.connection import UnixDomainSocketLocation
-from coredis.exceptions import AuthenticationError, RedisError
+from coredis.exceptions import RedisError
 from coredis.parser import NotEnoughData, Parser
 
 from scalechat.bus.redis.address import ANSWER_S, CONNECT_S, Address
-from scalechat.bus.redis.link import ELSEWHERE, Command, Elsewhere, Link, LinkDown, Reply, in_plain_words
+from scalechat.bus.redis.link import ELSEWHERE, Command, Elsewhere, Link, LinkDown, Reply
 
 RECEIVE_BYTES: Final = 256 * 1024
 """One read: a whole answer as a rule."""
@@ -79,10 +79,8 @@ class Lane(Link):
                 except BaseException:
                     await trio.aclose_forcefully(stream)
                     raise
-        except AuthenticationError as error:
-            return f"it does not accept the user name or password ({error})"
         except (RedisError, trio.TooSlowError, *_Broken) as error:
-            return in_plain_words(error)
+            return self._note_failed(error)
         try:
             self._stream = stream
             self._note_up()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
@@ -15,6 +16,7 @@ from typing import Final, TypeAlias
 import trio
 from coredis.exceptions import (
     AskError,
+    AuthenticationError,
     BusyLoadingError,
     ClusterDownError,
     MovedError,
@@ -56,8 +58,11 @@ class Link(ABC):
         self.address = address
         self._name = name
         self._changed = changed
-        self._came_up = trio.Event()
+        self._news = trio.Event()
+        """It came up, or is turned away."""
         self.connects = 0
+        self.turned_away = False
+        """Whether the last attempt failed for a reason that time alone does not mend: a password, a certificate."""
 
     @property
     @abstractmethod
@@ -107,22 +112,51 @@ class Link(ABC):
     async def wait_up(self) -> None:
         """Wait until there is a connection."""
         while not self.up:
-            await self._came_up.wait()
+            await self._news.wait()
+
+    async def wait_tried(self) -> None:
+        """Wait until there is a connection, or it is turned away."""
+        while not (self.up or self.turned_away):
+            await self._news.wait()
 
     def _note_up(self) -> None:
         self.connects += 1
-        self._came_up.set()
-        self._came_up = trio.Event()
+        self.turned_away = False
+        self._tell_news()
         self._changed(self, None)
 
+    def _note_failed(self, error: BaseException) -> str:
+        """An attempt has failed; returns why."""
+        cause = _innermost(error)
+        self.turned_away = isinstance(cause, AuthenticationError | ssl.SSLCertVerificationError)
+        if self.turned_away:
+            self._tell_news()
+        return _why(cause, self.address)
 
-def in_plain_words(error: BaseException) -> str:
-    """Why there is no connection. The innermost reason: what the system said, not what was made of it on the way up."""
-    inner = error
-    while (cause := inner.__cause__ or getattr(inner, "exceptions", (None,))[0]) is not None:
-        inner = cause
-    if isinstance(inner, TimeoutError | trio.TooSlowError):
-        return "it does not answer"
-    if isinstance(inner, OSError) and inner.errno is not None and inner.errno > 0:
-        return os.strerror(inner.errno)
-    return str(inner)
+    def _tell_news(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What the system said, not what was made of it on the way up."""
+    while (cause := error.__cause__ or getattr(error, "exceptions", (None,))[0]) is not None:
+        error = cause
+    return error
+
+
+def _why(cause: BaseException, address: Address) -> str:
+    match cause:
+        case AuthenticationError() if address.password is None:
+            return "it asks for a password"
+        case AuthenticationError():
+            return f"it does not accept the user name or password ({str(cause).rstrip('.')})"
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not accepted ({cause.verify_message}); ?ca=FILE names a private authority"
+        case ssl.SSLError():  # Its errno is none of the system's.
+            return f"no TLS with it ({cause.reason})"
+        case TimeoutError() | trio.TooSlowError():
+            return "it does not answer" if address.tls is None else "it does not answer, or not with TLS"
+        case OSError(errno=int(number)) if number > 0:
+            return os.strerror(number)
+    return str(cause) or "the connection was lost"
