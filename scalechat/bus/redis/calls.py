@@ -58,8 +58,7 @@ class Calls:
     ) -> list[Reply | BusError | LinkDown]:
         """One attempt at several calls, over a `lane` of the caller's own if it has one.
 
-        `LinkDown` is the answer to one that is worth another attempt.
-        Raises `LinkDown` when that is true of all.
+        `LinkDown` is the answer to one that is worth another attempt. Raises `LinkDown` when that is true of all.
         """
         answers: list[Reply | BusError | LinkDown] = []
         unknown = moved = False
