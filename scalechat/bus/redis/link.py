@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import ssl
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
@@ -61,8 +62,11 @@ class Link:
         self._name = name
         self._changed = changed
         self._connection: BaseConnection | None = None
-        self._came_up = trio.Event()
+        self._news = trio.Event()
+        """It came up, or is turned away."""
         self.connects = 0
+        self.turned_away = False
+        """Whether the last attempt failed for a reason that time alone does not mend: a password, a certificate."""
 
     @property
     def up(self) -> bool:
@@ -92,7 +96,12 @@ class Link:
     async def wait_up(self) -> None:
         """Wait until there is a connection."""
         while self._connection is None:
-            await self._came_up.wait()
+            await self._news.wait()
+
+    async def wait_tried(self) -> None:
+        """Wait until there is a connection, or it is turned away."""
+        while self._connection is None and not self.turned_away:
+            await self._news.wait()
 
     def drop(self) -> None:
         """Give the connection up: it does not answer, or is not to be trusted."""
@@ -141,12 +150,15 @@ class Link:
     async def _connect_once(self) -> str:
         """Connect and stay until the connection ends. Returns why it ended."""
         connection = self.address.connection(self._name)
+        self.turned_away = False
         try:
             await connection.run(task_status=_Started(lambda: self._use(connection)))
-        except AuthenticationError as error:
-            return f"it does not accept the user name or password ({error})"
         except RedisError as error:
-            return _why(error)
+            cause = _innermost(error)
+            self.turned_away = isinstance(cause, AuthenticationError | ssl.SSLCertVerificationError)
+            if self.turned_away:
+                self._tell_news()
+            return _why(cause, self.address)
         finally:
             self._connection = None
             _close_buffers(connection)
@@ -155,9 +167,12 @@ class Link:
     def _use(self, connection: BaseConnection) -> None:
         self._connection = connection
         self.connects += 1
-        self._came_up.set()
-        self._came_up = trio.Event()
+        self._tell_news()
         self._changed(self, None)
+
+    def _tell_news(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
 
 
 def _close_buffers(connection: BaseConnection) -> None:
@@ -190,13 +205,25 @@ class _Started(TaskStatus[None]):
         self._tell()
 
 
-def _why(error: BaseException) -> str:
-    """The innermost reason: what the system said, not what was made of it on the way up."""
-    inner = error
-    while (cause := inner.__cause__ or getattr(inner, "exceptions", (None,))[0]) is not None:
-        inner = cause
-    if isinstance(inner, TimeoutError):
-        return "it does not answer"
-    if isinstance(inner, OSError) and inner.errno is not None and inner.errno > 0:
-        return os.strerror(inner.errno)
-    return str(inner)
+def _innermost(error: BaseException) -> BaseException:
+    """What the system said, not what was made of it on the way up."""
+    while (cause := error.__cause__ or getattr(error, "exceptions", (None,))[0]) is not None:
+        error = cause
+    return error
+
+
+def _why(cause: BaseException, address: Address) -> str:
+    match cause:
+        case AuthenticationError() if address.password is None:
+            return "it asks for a password"
+        case AuthenticationError():
+            return f"it does not accept the user name or password ({str(cause).rstrip('.')})"
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not accepted ({cause.verify_message}); ?ca=FILE names a private authority"
+        case ssl.SSLError():  # Its errno is none of the system's.
+            return f"no TLS with it ({cause.reason})"
+        case TimeoutError():
+            return "it does not answer" if address.tls is None else "it does not answer, or not with TLS"
+        case OSError(errno=int(number)) if number > 0:
+            return os.strerror(number)
+    return str(cause)

@@ -151,7 +151,9 @@ class Places:
     async def _wait_first(self, place: Place) -> None:
         where = place.address.shown
         with trio.move_on_after(2 * CONNECT_S):
-            await place.ask.wait_up()
+            await place.ask.wait_tried()
+            if place.ask.turned_away:
+                raise OperationalError(f"cannot use the Redis at {where}: {self._down[place.ask]}")
             version = place.ask.server_version
             if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
                 raise OperationalError(f"Redis {version} at {where} is too old: it must be 7.0 or newer")
