@@ -48,6 +48,8 @@ def value(name: str, number: float | None) -> str:
     """A figure with its unit; a dash where it was not measured."""
     if number is None:
         return MISSING
+    if number == 0:
+        return "0"
     unit = FIGURES.get(name) or _unit(name)
     match unit:
         case "ms":
