@@ -108,3 +108,9 @@ class ExperimentConfig:
         about("'list', 'all', names from the list, or files like those in configs/experiments."),
     ]
     out: Annotated[Path, about("Where the results go.")] = field(default=Path("runs"), kw_only=True)
+    docs: Annotated[
+        Path | None,
+        NO_TWIN,
+        unset("none"),
+        about("Folder with the problem's page, such as docs/scale-problems: table and picture go into it as well."),
+    ] = field(default=None, kw_only=True)

@@ -17,22 +17,7 @@ import trio
 
 from scalechat.config import OperationalError
 from scalechat.experiment.part import Part
-from scalechat.experiment.spec import Action, Setting, Side
-
-
-def flags(settings: dict[str, Setting]) -> list[str]:
-    """Settings as a command line."""
-    words: list[str] = []
-    for name, value in settings.items():
-        flag = "--" + name.replace("_", "-")
-        if value is True:
-            words.append(flag)
-        elif value is False:
-            words.append("--no-" + name.replace("_", "-"))
-        else:
-            for one in value if isinstance(value, list) else [value]:
-                words += [flag, str(one)]
-    return words
+from scalechat.experiment.spec import Action, Settings, Side, flags
 
 
 def free_port() -> int:
@@ -44,7 +29,7 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def raised(side: Side, settings: dict[str, Setting]) -> AsyncIterator[tuple[str, Callable[[], object]]]:
+async def raised(side: Side, settings: Settings) -> AsyncIterator[tuple[str, Callable[[], object]]]:
     """Server and Redis of one side; the value is the WebSocket URL, and what begins the side's actions."""
     with tempfile.TemporaryDirectory(prefix="scalechat-experiment-") as directory:
         parts: dict[str, Part] = {}
@@ -80,7 +65,7 @@ async def _act(parts: dict[str, Part], action: Action, nursery: trio.Nursery) ->
     await parts[action.part].suffer(action, nursery)
 
 
-def _server(side: Side, settings: dict[str, Setting], port: int) -> Part:
+def _server(side: Side, settings: Settings, port: int) -> Part:
     module = side.program or "scalechat"
     command = [sys.executable, "-m", module]
     if side.program is None:

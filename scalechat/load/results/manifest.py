@@ -28,7 +28,7 @@ __all__ = [
     "Worker",
 ]
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 """Minor: something was added.  Major: something was renamed, removed or changed its meaning."""
 
 FIGURES = {
