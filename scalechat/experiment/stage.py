@@ -33,12 +33,12 @@ async def raised(side: Side, settings: Settings) -> AsyncIterator[tuple[str, Cal
     """Server and Redis of one side; the value is the WebSocket URL, and what begins the side's actions."""
     with tempfile.TemporaryDirectory(prefix="scalechat-experiment-") as directory:
         parts: dict[str, Part] = {}
+        socket_path = f"{directory}/redis.sock"
         if side.redis:
-            socket_path = f"{directory}/redis.sock"
             parts["redis"] = _redis(directory, socket_path)
             settings = {"bus": f"unix://{socket_path}"} | settings
         port = free_port()
-        parts["server"] = _server(side, settings, port)
+        parts["server"] = _server(side, settings, port, ["--redis", socket_path] if side.redis else [])
         async with trio.open_nursery() as running:
             try:
                 for part in parts.values():
@@ -65,12 +65,13 @@ async def _act(parts: dict[str, Part], action: Action, nursery: trio.Nursery) ->
     await parts[action.part].suffer(action, nursery)
 
 
-def _server(side: Side, settings: Settings, port: int) -> Part:
+def _server(side: Side, settings: Settings, port: int, for_a_program: list[str]) -> Part:
     module = side.program or "scalechat"
-    command = [sys.executable, "-m", module]
+    command = [sys.executable, "-m", module, "--port", str(port)]
     if side.program is None:
-        command += ["serve", "--log-format", "json", *flags(settings)]
-    command += ["--port", str(port)]
+        command[3:3] = ["serve", "--log-format", "json", *flags(settings)]
+    else:
+        command += for_a_program
     return Part("server", side.server_limits.command() + command, lambda log: b"listening" in log)
 
 

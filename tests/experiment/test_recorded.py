@@ -21,6 +21,14 @@ RECORDED: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
         {"delivery_slow_p99": 10120.0, "server.evictions_total.growth": 0.0, "server.queue_age_seconds.max": 0.0},
         {"delivery_slow_p99": 10210.0, "server.evictions_total.growth": 10.0, "server.queue_age_seconds.max": 3.553},
     ),
+    "join-and-leave": (
+        {"server.bytes_out_total": 65925717.0, "missing": 0.0},
+        {"server.bytes_out_total": 22688938.0, "missing": 0.0},
+    ),
+    "memory-limit": (
+        {"connect_failures": 411.0, "server.process_resident_memory_bytes.max": 76700000.0},
+        {"connect_failures": 0.0, "server.process_resident_memory_bytes.max": 113091000.0},
+    ),
     "reconnect-storm": ({"connect_p99": 218.1, "missing": 0.0}, {"connect_p99": 7.078, "missing": 0.0}),
 }
 """What the checks speak of, before and after, as a run on two cores measured it."""
