@@ -2,28 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from scalechat.scenario import AnyKind, Event, Step
-from scalechat.tables import Template
-from scalechat.values import (
-    NOT_BLANK,
-    RENDEZVOUS,
-    SEVERAL,
-    SWITCH,
-    WEBSOCKET_URL,
-    WholeNumber,
-    about,
-    above_zero,
-    between,
-    named,
-    table,
-    unset,
-)
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Annotated
 
 from scalechat.config.errors import UsageError
 from scalechat.config.shared import (
@@ -39,6 +18,22 @@ from scalechat.config.shared import (
     TARGET,
     Arrivals,
     Target,
+)
+from scalechat.scenario import AnyKind, Event, Step
+from scalechat.tables import Template
+from scalechat.values import (
+    NOT_BLANK,
+    RENDEZVOUS,
+    SEVERAL,
+    SWITCH,
+    WEBSOCKET_URL,
+    WholeNumber,
+    about,
+    above_zero,
+    between,
+    named,
+    table,
+    unset,
 )
 
 

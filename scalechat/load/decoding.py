@@ -1,7 +1,7 @@
 """What the frames of one received chunk mean, worked out once for all members that receive the same bytes.
 
 Members of a room get equal bytes, and a server that coalesces sends them equal chunks: so both a chunk and a payload
-are looked up before they are parsed (`client.transport.SharedReader` remembers chunks, this module remembers
+are looked up before they are parsed (`client.shared_reader.SharedReader` remembers chunks, this module remembers
 payloads). What is remembered never depends on who received it.
 """
 
@@ -139,8 +139,8 @@ class Decoder:
             return Phantom()
         room, slot = plan.room_of(publisher), plan.slot_of(publisher)
         if plan.is_mine(publisher):
-            known = 1 <= number <= recorder.published_by[room][slot]
-        elif not recorder.members[room]:
+            known = 1 <= number <= recorder.roll.published_by[room][slot]
+        elif not recorder.roll.members[room]:
             return Delivery(room, slot, number, None, seq)
         else:
             known = number >= 1 and recorder.sighted(

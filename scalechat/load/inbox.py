@@ -140,7 +140,7 @@ class Inbox:
             recorder.in_gaps += ledger.in_gaps - in_gaps
             first = recorder.irregular(self._number, outcomes, deliveries)
             rows = array("q", itertools.compress(rows, first))
-        recorder.deliver(self._number, rows, now_ns)
+        recorder.deliveries.add(self._number, rows, now_ns)
         follower.enter()
 
     def _note_gap(self, now_ns: int) -> None:

@@ -22,8 +22,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from scalechat.load.deliveries import Reception
 from scalechat.load.ledger import RecipientLedger
-from scalechat.load.recorder import Reception, Recorder
+from scalechat.load.recorder import Recorder
 from scalechat.wire.frames import binary_frame, text_frame
 
 _ALL_STRETCHES_BYTES: Final = 16 * 1024 * 1024
@@ -230,7 +231,7 @@ class Follower:
         key = (self._place, reached)
         reception = stretch.receptions.get(key)
         if reception is None:
-            reception = stretch.receptions[key] = self._recorder.reception(
+            reception = stretch.receptions[key] = self._recorder.deliveries.reception(
                 stretch.rows[self._place : reached], stretch.receptions
             )
         reception.times.append(now_ns)

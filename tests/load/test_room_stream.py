@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import memory_stream_pair
 
-from scalechat.client.transport import LaneStream, SharedReader
+from scalechat.client.shared_reader import SharedReader
+from scalechat.client.transport import LaneStream
 from scalechat.config import LoadConfig
 from scalechat.load import payload
 from scalechat.load.connector import TcpConnector
@@ -20,6 +21,7 @@ from scalechat.load.decoding import Batch, Decoder
 from scalechat.load.dialects import Names, ScaleChatV1
 from scalechat.load.errors import ErrorLog
 from scalechat.load.inbox import Inbox
+from scalechat.load.last_account import close_accounts
 from scalechat.load.ledger import Outcome, RecipientLedger
 from scalechat.load.payload import Header
 from scalechat.load.plan import Plan
@@ -172,14 +174,14 @@ async def _both_ways(
     counters = recorder.counters
     assert counters.delivered == totals[Outcome.FIRST] + totals[Outcome.LATE]
     assert (counters.duplicated, counters.reordered) == (totals[Outcome.DUPLICATE], totals[Outcome.LATE])
-    left = recorder.end_run(never_ns=1, now_ns=now_ns)
+    left = close_accounts(recorder, never_ns=1, now_ns=now_ns)
     assert {(message.publisher, message.number): message.delivered for message in left} == {
         sent: got[sent] for sent in published
     }
     recorder.end_window()
     missing = sum(message.missing for message in left)
-    assert recorder.merged("delivery").count == counters.delivered + missing
-    assert recorder.merged("delivery_from_send").count == counters.delivered
+    assert recorder.windows.merged("delivery").count == counters.delivered + missing
+    assert recorder.windows.merged("delivery_from_send").count == counters.delivered
 
 
 def ping_or_message(sent: Sent | None) -> bytes:
