@@ -1,4 +1,4 @@
-"""Slow readers against each of the server's policies: what the load client misses is what the server says it dropped."""
+"""Slow readers against each of the server's policies: what the load client misses is what the server dropped."""
 
 from __future__ import annotations
 
