@@ -40,5 +40,5 @@ def test_a_row_has_every_bracket_or_what_the_search_said_instead() -> None:
     lines = block([record(found(1000), limited), record(title="Y", skipped="needs cgroups")]).splitlines()
     cells = lines[2].split(" | ")
     assert cells[:2] == ["| X", "clients: one room"]
-    assert cells[2].split("; ") == [f"1,000 \N{EN DASH} 1,010", "at least 80 clients, generator-limited"]
+    assert cells[2].split("; ") == ["1,000 \N{EN DASH} 1,010", "at least 80 clients, generator-limited"]
     assert lines[-1] == "Not measured here: Y (needs cgroups)."
