@@ -129,6 +129,10 @@ class Inbox:
             recorder.counters.early += len(deliveries)
             return
         self._note_gap(now_ns)
+        if known := follower.agree(deliveries, payloads, seqs, now_ns):
+            deliveries, rows, payloads, seqs = deliveries[known:], rows[known:], payloads[known:], seqs[known:]
+            if not deliveries:
+                return
         if follower.lead(deliveries, rows, payloads, seqs, now_ns):
             return
         follower.leave()

@@ -43,10 +43,13 @@ Sent = tuple[int, int]
 """(publisher, number): the one room has them as slots too."""
 
 
-def message_frame(sent: Sent) -> bytes:
+def message_frame(sent: Sent, to: int | None = None) -> bytes:
+    """`to`: in bytes that no other member gets."""
     publisher, number = sent
     text = payload.encode(Header(RUN, publisher, number, 5, 6, 7), 60 + number % 90).decode()
-    said = {"clientId": f"c{publisher}", "Message": text, "room": "r", "seq": number, "ts": 1}
+    said: dict[str, object] = {"clientId": f"c{publisher}", "Message": text, "room": "r", "seq": number, "ts": 1}
+    if to is not None:
+        said["to"] = to
     return text_frame(json.dumps(said).encode())
 
 
@@ -81,16 +84,19 @@ def what_members_get(draw: st.DrawFn) -> tuple[list[Sent], list[list[Sent | None
     st.lists(st.tuples(st.integers(0, MEMBERS - 1), st.integers(1, 2500)), max_size=40),
     st.sampled_from([1, 8, 4096]),
     st.booleans(),
+    st.sets(st.integers(0, MEMBERS - 1)),
 )
 def test_following_accounts_as_reading_does(
     given_streams: tuple[list[Sent], list[list[Sent | None]]],
     reads: list[tuple[int, int]],
     rooms_that_share_memory: int,
     flush: bool,
+    own_bytes: set[int],
 ) -> None:
-    """However the bytes are cut, whoever reads first, whatever is lost, doubled or in another order for whom."""
+    """However the bytes are cut, whoever reads first, whatever is lost, doubled or in another order for whom, and who
+    gets it in bytes of his own."""
     published, streams = given_streams
-    trio.run(_both_ways, published, streams, reads, rooms_that_share_memory, flush)
+    trio.run(_both_ways, published, streams, reads, rooms_that_share_memory, flush, own_bytes)
 
 
 class Deaf:
@@ -109,6 +115,7 @@ async def _both_ways(
     reads: list[tuple[int, int]],
     rooms_that_share_memory: int,
     flush: bool,
+    own_bytes: set[int],
 ) -> None:
     plan = Plan.of(LoadConfig(clients=MEMBERS, rooms=1, publishers=PUBLISHERS), 1)
     recorder = Recorder(plan, acknowledged=True)
@@ -150,7 +157,10 @@ async def _both_ways(
                 inbox.open(0, again=False)
             for publisher, _ in published:
                 recorder.published(publisher, size_bytes=100, intended_ns=0, sent_ns=1)
-            bytes_for = [b"".join(ping_or_message(sent) for sent in stream) for stream in streams]
+            bytes_for = [
+                b"".join(ping_or_message(sent, member if member in own_bytes else None) for sent in stream)
+                for member, stream in enumerate(streams)
+            ]
             for member, count in (*reads, *((member, 1_000_000) for member in range(MEMBERS))):
                 read, bytes_for[member] = bytes_for[member][:count], bytes_for[member][count:]
                 if read:
@@ -184,11 +194,11 @@ async def _both_ways(
     assert recorder.windows.merged("delivery_from_send").count == counters.delivered
 
 
-def ping_or_message(sent: Sent | None) -> bytes:
+def ping_or_message(sent: Sent | None, to: int | None) -> bytes:
     """Answers are texts for one member; a ping is the library's."""
     if sent is None:
         return text_frame(b'{"type":"ack","id":"0-9999","room":"r","seq":1}') + ping_frame(b"x")
-    return message_frame(sent)
+    return message_frame(sent, to)
 
 
 def _lane(inbox: Inbox, reader: SharedReader[Batch], nursery: trio.Nursery) -> LaneStream[Batch]:
