@@ -66,6 +66,7 @@ class PlayedExperiment:
         """What was run on what, under which limits, and what makes a run doubtful."""
         one = self.outcome.experiment
         rows = [("both", words) for words in _settings(one.server, one.load)]
+        rows += [("both", f"in a network of their own: sysctl {name}={value}") for name, value in one.sysctls.items()]
         for side, given in one.sides:
             rows += [(side, words) for words in [*_settings(given.server, given.load), *given.limits()]]
             rows += [(side, f"not to be trusted: {doubt}") for doubt in self._doubts(side)]

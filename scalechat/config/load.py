@@ -61,6 +61,12 @@ class LoadConfig:
         above_zero(HOUR_S, "seconds"),
         about("Seconds that one connection may take to be established."),
     ] = 10.0
+    clients_per_address: Annotated[
+        WholeNumber,
+        TARGET,
+        between(1, 60_000),
+        about("Clients that share a source address, to a target on loopback: those beyond it dial from 127.0.0.2, …"),
+    ] = 20_000
     no_reconnect: Annotated[
         bool, TARGET, SWITCH, about("A client whose connection is lost stays away; otherwise it dials again.")
     ] = False

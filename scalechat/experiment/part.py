@@ -31,6 +31,12 @@ class Part:
         self._process: trio.Process | None = None
         self._log = b""
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs. It must have been started."""
+        assert self._process is not None
+        return self._process.pid
+
     async def start(self, nursery: trio.Nursery) -> None:
         """Start it and wait until it serves. Raises `OperationalError` with its last words when it does not."""
         self._log = b""

@@ -47,5 +47,5 @@ async def play(name: str, experiment: Experiment, out: Path, tell: Tell) -> tupl
 
 
 async def _run(experiment: Experiment, side: Side, out: Path) -> Path:
-    async with raised(side, experiment.server | side.server) as (url, begin):
-        return await load(side, experiment.load | side.load, url, out, begin)
+    async with raised(side, experiment.server | side.server, experiment.sysctls) as (url, enter, begin):
+        return await load(side, experiment.load | side.load, url, out, enter, begin)

@@ -104,6 +104,9 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """At most two panels beside the figure that reveals the problem, see `scalechat.analysis.experiment_picture`."""
     server: Settings = {}
     load: Settings = {}
+    sysctls: dict[str, str] = {}
+    """The kernel's network settings, for server and load client alone: they then have a network namespace of their own,
+    which needs root."""
 
     @property
     def sides(self) -> tuple[tuple[SideName, Side], ...]:

@@ -5,12 +5,13 @@ Each part keeps its port over a restart, so that clients find it again. All part
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import trio
@@ -29,8 +30,14 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def raised(side: Side, settings: Settings) -> AsyncIterator[tuple[str, Callable[[], object]]]:
-    """Server and Redis of one side; the value is the WebSocket URL, and what begins the side's actions."""
+async def raised(
+    side: Side, settings: Settings, sysctls: Mapping[str, str]
+) -> AsyncIterator[tuple[str, list[str], Callable[[], object]]]:
+    """Server and Redis of one side.
+
+    The value: the WebSocket URL, what to put in front of a command so that it runs in the server's network, and what
+    begins the side's actions.
+    """
     with tempfile.TemporaryDirectory(prefix="scalechat-experiment-") as directory:
         parts: dict[str, Part] = {}
         socket_path = f"{directory}/redis.sock"
@@ -38,18 +45,19 @@ async def raised(side: Side, settings: Settings) -> AsyncIterator[tuple[str, Cal
             parts["redis"] = _redis(directory, socket_path)
             settings = {"bus": f"unix://{socket_path}"} | settings
         port = free_port()
-        parts["server"] = _server(side, settings, port, ["--redis", socket_path] if side.redis else [])
+        parts["server"] = _server(side, settings, sysctls, port, socket_path)
         async with trio.open_nursery() as running:
             try:
                 for part in parts.values():
                     await part.start(running)
+                enter = ["nsenter", "--net", "--target", str(parts["server"].pid)] if sysctls else []
                 async with trio.open_nursery() as acting:
 
                     def begin() -> None:
                         for action in side.actions:
                             acting.start_soon(_act, parts, action, running)
 
-                    yield f"ws://127.0.0.1:{port}/ws", begin
+                    yield f"ws://127.0.0.1:{port}/ws", enter, begin
                     acting.cancel_scope.cancel()  # What comes after the load's end is seen by nobody
             finally:
                 with trio.CancelScope(shield=True):
@@ -65,14 +73,25 @@ async def _act(parts: dict[str, Part], action: Action, nursery: trio.Nursery) ->
     await parts[action.part].suffer(action, nursery)
 
 
-def _server(side: Side, settings: Settings, port: int, for_a_program: list[str]) -> Part:
+def _server(side: Side, settings: Settings, sysctls: Mapping[str, str], port: int, redis: str) -> Part:
     module = side.program or "scalechat"
-    command = [sys.executable, "-m", module, "--port", str(port)]
+    command = [sys.executable, "-m", module]
     if side.program is None:
-        command[3:3] = ["serve", "--log-format", "json", *flags(settings)]
-    else:
-        command += for_a_program
-    return Part("server", side.server_limits.command() + command, lambda log: b"listening" in log)
+        command += ["serve", "--log-format", "json", *flags(settings)]
+    elif side.redis:
+        command += ["--redis", redis]
+    command += ["--port", str(port)]
+    return Part(
+        "server", _own_network(sysctls) + side.server_limits.command() + command, lambda log: b"listening" in log
+    )
+
+
+def _own_network(sysctls: Mapping[str, str]) -> list[str]:
+    """What starts a command in a network namespace with these settings; every word of it replaces its process."""
+    if not sysctls:
+        return []
+    given = " ".join(shlex.quote(f"{name}={value}") for name, value in sysctls.items())
+    return ["unshare", "--net", "sh", "-c", f'ip link set lo up && sysctl -qw {given} && exec "$@"', "sh"]
 
 
 def _redis(directory: str, socket_path: str) -> Part:
