@@ -174,6 +174,11 @@ def _servers() -> Iterator[ServeProcess]:
 
 @pytest.fixture
 def free_port() -> int:
+    """See `an_unused_port`."""
+    return an_unused_port()
+
+
+def an_unused_port() -> int:
     """A TCP port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

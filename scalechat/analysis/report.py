@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scalechat.config import OperationalError
+from scalechat.experiment.outcome import FILENAME, read_outcome
 from scalechat.load.results import read_run
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ _NEEDED = ("pandas", "scipy", "matplotlib", "nbclient", "nbformat", "nbconvert",
 
 
 def write_report(run_dir: Path, out: Path | None = None) -> Path:
-    """Execute the notebook on a run or a capacity search and write the HTML file.
+    """Execute the notebook on a run, a capacity search or an experiment and write the HTML file.
 
     Args:
-        run_dir: the directory of the run or search, or its run.json; unfinished ones are fine.
+        run_dir: the directory of the run, search or experiment, or its run.json; unfinished runs are fine.
         out: where to write; `report.html` in that directory when None.
 
     Returns:
@@ -38,6 +39,10 @@ def write_report(run_dir: Path, out: Path | None = None) -> Path:
         OperationalError: there is no run, the extra `analysis` is not installed, a table cannot be
             read, or the report cannot be written; one line for the user.
     """
+    if (run_dir / FILENAME).is_file():
+        name = read_outcome(run_dir).name
+        target = out if out is not None else run_dir / "report.html"
+        return _write("experiment", {"directory": str(run_dir.resolve())}, f"Scale-Chat experiment {name}", target)
     run = read_run(run_dir)
     path = str(run.path.resolve())
     target = out if out is not None else run.path / "report.html"

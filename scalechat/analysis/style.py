@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import io
 import itertools
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ __all__ = [
     "Html",
     "canvas",
     "count_axis",
+    "drawing",
     "empty",
     "latency_axis",
     "legend",
@@ -135,11 +137,7 @@ def canvas(
 
 def picture(figure: Figure, title: str, caption: str = "") -> Html:
     """The figure as inline SVG under a title that states the finding."""
-    out = io.StringIO()
-    with mpl.rc_context({**_RC, "svg.hashsalt": title}):
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    text = out.getvalue()
-    svg = text[text.index("<svg") :]
+    svg = _svg(figure, title)
     # The page scales it: only the viewBox is kept of the size.
     head, rest = svg.split(">", 1)
     size = head[head.index("viewBox") :].split('"')[1]
@@ -147,6 +145,24 @@ def picture(figure: Figure, title: str, caption: str = "") -> Html:
     head = f'<svg viewBox="{size}" role="img" aria-label="{label}" xmlns:xlink="http://www.w3.org/1999/xlink"'
     below = f"<p>{html.escape(caption)}</p>" if caption else ""
     return Html(f"<figure><figcaption><strong>{html.escape(title)}</strong>{below}</figcaption>{head}>{rest}</figure>")
+
+
+def drawing(figure: Figure, title: str) -> str:
+    """The figure as an SVG file that stands alone, its title inside; half an inch of its height is the title's."""
+    height = figure.get_figheight()
+    figure.subplots_adjust(top=1 - 0.8 / height)
+    lines = textwrap.fill(title, 118)
+    figure.text(0.012, 1 - 0.1 / height, lines, va="top", fontsize=10.5, fontweight="bold", linespacing=1.25)
+    # Where that face is not installed, one as wide.
+    return _svg(figure, title).replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
+
+
+def _svg(figure: Figure, salt: str) -> str:
+    out = io.StringIO()
+    with mpl.rc_context({**_RC, "svg.hashsalt": salt}):
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    text = out.getvalue()
+    return text[text.index("<svg") :]
 
 
 def panel_title(axes: Axes, text: str) -> None:

@@ -32,6 +32,7 @@ _VERDICTS = {
     "pass": ("pass", "Every objective was met and the measurement can be trusted."),
     "fail": ("fail", "An objective was missed."),
     "invalid": ("invalid", "The measurement cannot be trusted."),
+    "interrupted": ("interrupted", "Somebody ended the run before its time; what it measured until then is shown."),
 }
 _LEDGER = {
     "published": "messages sent",
@@ -70,8 +71,6 @@ def verdict(frames: RunFrames) -> Html:
             text = "No objective was set; the measurement can be trusted."
         reasons = [reason.text for reason in manifest.validity.reasons]
         reasons += [_missed(objective) for objective in manifest.objectives if objective.ok is False]
-        if manifest.interrupted:
-            reasons.append("the run was interrupted before its time")
     listed = "".join(f"<li>{html.escape(reason)}</li>" for reason in reasons)
     return Html(
         f'<div class="verdict {word}"><span class="badge">{word}</span><span>{html.escape(text)}</span>'

@@ -19,7 +19,8 @@ from typing import Final, TypeVar, cast
 import trio
 import trio_websocket
 
-from scalechat.client.transport import MAX_PAYLOAD_BYTES, LaneStream, random_mask
+from scalechat.client.outgoing import random_mask
+from scalechat.client.transport import MAX_PAYLOAD_BYTES, LaneStream
 from scalechat.wire.frames import is_close_frame, masked_close_frame
 from scalechat.wire.handshake import accept_of, accept_response, accepted, parse_upgrade, upgrade_request
 

@@ -12,83 +12,22 @@ read it.
 
 from __future__ import annotations
 
-import random
 import socket
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Final, Generic
 
 import trio
 
+from scalechat.client.outgoing import Outgoing, Traffic, random_mask
+from scalechat.client.shared_reader import Follower, SharedReader, T
 from scalechat.wire.frames import WholeFrames, masked_pong_frame, whole_text_bytes
 
 RECEIVE_BYTES: Final = 64 * 1024
 """One read. A coalescing server's batch of 200 messages arrives at once and is recognised as a whole."""
 MAX_PAYLOAD_BYTES: Final = 16 * 1024 * 1024
 """Larger frames are left to trio-websocket, which knows how to refuse them."""
-MAX_UNSENT_BYTES: Final = 1024 * 1024
-"""What may wait for a peer that does not read, beyond the kernel's buffers; `send_nowait` refuses from there on."""
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _SWITCHING: Final = b"HTTP/1.1 101"
-
-T = TypeVar("T")
-
-
-class SharedReader(Generic[T]):
-    """Decodes runs of whole frames for many connections, and remembers what equal chunks meant.
-
-    `decode` turns the payloads of one chunk into a value; it must depend on nothing but the payloads. At most
-    `remember_bytes` of chunks are kept: when full, all are forgotten, which costs a parse each and no bookkeeping.
-    """
-
-    __slots__ = ("_known", "_known_bytes", "_remember_bytes", "decode")
-
-    def __init__(self, decode: Callable[[Sequence[bytes]], T], *, remember_bytes: int = 4 * 1024 * 1024) -> None:
-        self.decode = decode
-        self._remember_bytes = remember_bytes
-        self._known: dict[bytes, T] = {}
-        self._known_bytes = 0
-
-    def recall(self, chunk: bytes) -> T | None:
-        """What this chunk meant, when it was seen and began and ended with whole text frames."""
-        return self._known.get(chunk)
-
-    def learn(self, chunk: bytes, payloads: Sequence[bytes]) -> T:
-        """Decode a chunk of nothing but whole text frames and remember it."""
-        value = self.decode(payloads)
-        if self._known_bytes > self._remember_bytes:
-            self._known.clear()
-            self._known_bytes = 0
-        self._known[chunk] = value
-        self._known_bytes += len(chunk)
-        return value
-
-
-def random_mask() -> bytes:
-    """Any mask would do for a server that is not attacked through us (RFC 6455 section 10.3); this one is cheap."""
-    return random.getrandbits(32).to_bytes(4, "little")
-
-
-@dataclass(slots=True)
-class Traffic:
-    """Bytes on the wire, of one connection or of many."""
-
-    received_bytes: int = 0
-    sent_bytes: int = 0
-
-
-class Follower(Protocol):
-    """Somebody who knows what is about to come, because others have received it before."""
-
-    @property
-    def awaits(self) -> bool:
-        """Whether it is known what comes next, apart from what is for this connection alone."""
-        ...
-
-    def follow(self, data: bytes) -> bytes:
-        """Take the whole frames at the beginning of `data` that are known; returns the rest, which begins with a
-        frame."""
-        ...
 
 
 class LaneStream(trio.abc.Stream, Generic[T]):
@@ -108,28 +47,23 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         traffic: counts what goes over the connection; its own without one.
 
     Error handling: `send_all` and `receive_some` raise what `stream` raises; `send_nowait` and the background writer
-    never raise, they end the connection's usefulness, and `receive_some` tells trio-websocket. A cancelled write leaves
-    half a frame on the wire: from then on nothing more is written.
+    never raise, they end the connection's usefulness, and `receive_some` tells trio-websocket.
     """
 
     __slots__ = (
         "_arrived",
-        "_broken",
         "_eof",
         "_fed",
         "_follower",
         "_for_library",
         "_head",
         "_lane",
-        "_nursery",
         "_on_batch",
         "_on_close",
         "_on_end",
+        "_out",
         "_reader",
-        "_sock",
         "_stream",
-        "_unsent",
-        "_writer_gone",
         "traffic",
     )
 
@@ -149,12 +83,10 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         traffic: Traffic | None = None,
     ) -> None:
         self._stream = stream
-        self._nursery = nursery
         self._reader = reader
         self._on_batch = on_batch
         self._on_end = on_end
         self._follower = follower
-        self._sock = sock
         self._fed = fed
         self._on_close: Callable[[], None] | None = None
         self._lane = WholeFrames(
@@ -167,10 +99,8 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         self._for_library = b""
         self._arrived: trio.Event | None = None  # While the library waits for fed bytes.
         self._eof = False
-        self._broken = False
-        self._unsent = b""
-        self._writer_gone: trio.Event | None = None  # While somebody writes.
         self.traffic = Traffic() if traffic is None else traffic
+        self._out = Outgoing(stream, nursery, sock, self.traffic, self.feed_error)
 
     # --- in ----------------------------------------------------------------------------------------------------------
 
@@ -189,7 +119,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
 
     def feed_error(self) -> None:
         """The connection broke."""
-        self._broken = True
+        self._out.broken = True
         self._end()
 
     def on_close(self, stop_feeding: Callable[[], None]) -> None:
@@ -205,7 +135,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         """The next bytes that are trio-websocket's business; b"" at the end of the stream."""
         await trio.lowlevel.checkpoint()
         while not self._for_library:
-            if self._broken:
+            if self._out.broken:
                 raise trio.BrokenResourceError("the connection broke")
             if self._eof:
                 return b""
@@ -278,7 +208,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
 
     def _end(self) -> None:
         if not self._eof:
-            self._eof = True
+            self._eof = self._out.ended = True
             if self._arrived is not None:
                 self._arrived.set()
             self._on_end()
@@ -288,7 +218,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
     @property
     def unsent_bytes(self) -> int:
         """What waits for the peer to read."""
-        return len(self._unsent)
+        return self._out.unsent_bytes
 
     def send_nowait(self, frame: bytes) -> bool:
         """Send a whole frame, or leave what the socket does not take to a background task.
@@ -296,38 +226,14 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         Returns False, with nothing sent, when the connection cannot take it: closed, broken, or `MAX_UNSENT_BYTES`
         wait.
         """
-        if self._broken or self._eof or len(self._unsent) > MAX_UNSENT_BYTES:
-            return False
-        self.traffic.sent_bytes += len(frame)
-        if self._writer_gone is not None:
-            self._unsent += frame
-            return True
-        sent = 0
-        if self._sock is not None:
-            try:
-                sent = self._sock.send(frame)
-            except BlockingIOError:
-                pass
-            except OSError:
-                self.feed_error()
-                return False
-        if sent < len(frame):
-            self._unsent = frame[sent:]
-            self._writer_gone = trio.Event()
-            self._nursery.start_soon(self._write_in_background)
-        return True
+        return self._out.send_nowait(frame)
 
     def _answer_ping(self, payload: bytes) -> None:
         self.send_nowait(masked_pong_frame(payload, random_mask()))
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Write what trio-websocket says, after everything that was accepted before."""
-        while self._writer_gone is not None:
-            await self._writer_gone.wait()
-        self.traffic.sent_bytes += len(data)
-        self._unsent += bytes(data)
-        self._writer_gone = trio.Event()
-        await self._write()
+        await self._out.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
         """See `trio.abc.SendStream`."""
@@ -338,29 +244,6 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         if self._on_close is not None:
             on_close, self._on_close = self._on_close, None
             on_close()
-        self._broken = True
+        self._out.broken = True
         self._end()
         await self._stream.aclose()
-
-    async def _write(self) -> None:
-        """Write until nothing is left. The caller has made `_writer_gone`; there is never a second writer."""
-        try:
-            if self._broken:
-                raise trio.BrokenResourceError("an earlier write was cut short")
-            while self._unsent:
-                data, self._unsent = self._unsent, b""
-                await self._stream.send_all(data)
-        except BaseException:  # Cancelled as well: nobody knows how much of the frame went out.
-            self._broken = True
-            self._unsent = b""
-            raise
-        finally:
-            assert self._writer_gone is not None
-            self._writer_gone.set()
-            self._writer_gone = None
-
-    async def _write_in_background(self) -> None:
-        try:
-            await self._write()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self.feed_error()

@@ -1,21 +1,7 @@
 """What `capacity` can be told: a search is a series of load runs."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
-
-from scalechat.values import (
-    SEVERAL,
-    WholeNumber,
-    about,
-    above_zero,
-    between,
-    named,
-    unset,
-)
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Annotated
 
 from scalechat.config.errors import UsageError
 from scalechat.config.load import LoadConfig
@@ -28,6 +14,15 @@ from scalechat.config.shared import (
     RESULT,
     SEARCH,
     Vary,
+)
+from scalechat.values import (
+    SEVERAL,
+    WholeNumber,
+    about,
+    above_zero,
+    between,
+    named,
+    unset,
 )
 
 
@@ -104,6 +99,8 @@ class CapacityConfig(LoadConfig):
     def __post_init__(self) -> None:
         """Refuse combinations that no search can be made for."""
         LoadConfig.__post_init__(self)  # super() finds no cell in a class that `slots` has made anew
+        if self.rendezvous is not None:
+            raise UsageError("a capacity search runs on one machine: leave --rendezvous out, raise --processes")
         if self.confirm > self.confirm_of:
             raise UsageError(
                 f"--confirm {self.confirm} is more than --confirm-of {self.confirm_of}: nothing could hold so often"

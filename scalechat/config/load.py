@@ -2,28 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from scalechat.scenario import AnyKind, Event, Step
-from scalechat.tables import Template
-from scalechat.values import (
-    NOT_BLANK,
-    RENDEZVOUS,
-    SEVERAL,
-    SWITCH,
-    WEBSOCKET_URL,
-    WholeNumber,
-    about,
-    above_zero,
-    between,
-    named,
-    table,
-    unset,
-)
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Annotated
 
 from scalechat.config.errors import UsageError
 from scalechat.config.shared import (
@@ -39,6 +18,22 @@ from scalechat.config.shared import (
     TARGET,
     Arrivals,
     Target,
+)
+from scalechat.scenario import AnyKind, Event, Step
+from scalechat.tables import Template
+from scalechat.values import (
+    NOT_BLANK,
+    RENDEZVOUS,
+    SEVERAL,
+    SWITCH,
+    WEBSOCKET_URL,
+    WholeNumber,
+    about,
+    above_zero,
+    between,
+    named,
+    table,
+    unset,
 )
 
 
@@ -66,6 +61,12 @@ class LoadConfig:
         above_zero(HOUR_S, "seconds"),
         about("Seconds that one connection may take to be established."),
     ] = 10.0
+    clients_per_address: Annotated[
+        WholeNumber,
+        TARGET,
+        between(1, 60_000),
+        about("Clients that share a source address, to a target on loopback: those beyond it dial from 127.0.0.2, …"),
+    ] = 20_000
     no_reconnect: Annotated[
         bool, TARGET, SWITCH, about("A client whose connection is lost stays away; otherwise it dials again.")
     ] = False

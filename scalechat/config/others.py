@@ -2,8 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+from scalechat.config.shared import (
+    DAY_MS,
+    DAY_S,
+    DEFAULT_URL,
+    MANY,
+)
 from scalechat.values import (
     NO_TWIN,
     NOT_BLANK,
@@ -16,17 +22,6 @@ from scalechat.values import (
     between,
     named,
     unset,
-)
-
-if TYPE_CHECKING:
-    pass
-
-
-from scalechat.config.shared import (
-    DAY_MS,
-    DAY_S,
-    DEFAULT_URL,
-    MANY,
 )
 
 
@@ -113,3 +108,9 @@ class ExperimentConfig:
         about("'list', 'all', names from the list, or files like those in configs/experiments."),
     ]
     out: Annotated[Path, about("Where the results go.")] = field(default=Path("runs"), kw_only=True)
+    docs: Annotated[
+        Path | None,
+        NO_TWIN,
+        unset("none"),
+        about("Folder with the problem's page, such as docs/scale-problems: table and picture go into it as well."),
+    ] = field(default=None, kw_only=True)

@@ -1,26 +1,7 @@
 """What `serve` can be told."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, get_args
-
-from scalechat.values import (
-    BUS,
-    NOT_BLANK,
-    ORIGINS,
-    SWITCH,
-    TOKEN_SECRET,
-    WholeNumber,
-    about,
-    above_zero,
-    between,
-    named,
-    room_rules,
-    unset,
-)
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Annotated, get_args
 
 from scalechat.config.shared import (
     ACCESS,
@@ -38,6 +19,20 @@ from scalechat.config.shared import (
     LogFormat,
     LogLevel,
     SlowConsumer,
+)
+from scalechat.values import (
+    BUS,
+    NOT_BLANK,
+    ORIGINS,
+    SWITCH,
+    TOKEN_SECRET,
+    WholeNumber,
+    about,
+    above_zero,
+    between,
+    named,
+    room_rules,
+    unset,
 )
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
 import msgspec
@@ -28,7 +27,7 @@ _OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     "!=": operator.ne,
 }
 _NUMBER = r"[0-9][0-9_]*(?:\.[0-9]+)?"
-_FIGURE = r"(?:before|after)\.[a-z][a-z0-9_.]*"
+_FIGURE = r"(?:before|after)\.[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*"
 _COMPARISON: Final = re.compile(
     rf"\s*(?P<left>{_FIGURE})\s*(?P<operator><=|>=|==|!=|<|>)\s*"
     rf"(?:(?:(?P<factor>{_NUMBER})\s*\*\s*)?(?P<right>{_FIGURE})|(?P<number>{_NUMBER}))\s*"
@@ -45,8 +44,7 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"cannot read the check {self.that!r}: write it as 'before.missing > 10 * after.missing'")
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(msgspec.Struct, frozen=True):
     """A check and what it found."""
 
     check: Check
@@ -74,9 +72,9 @@ def check(wanted: Check, before: Figures, after: Figures) -> Checked:
     return Checked(wanted, left, right, holds)
 
 
-def names_in(wanted: Check) -> list[str]:
-    """The figures a check speaks of, without their side."""
-    return [name.partition(".")[2] for name in re.findall(_FIGURE, wanted.that)]
+def names_in(text: str) -> list[str]:
+    """The figures that a comparison or a sentence speaks of, without their side."""
+    return [name.partition(".")[2] for name in re.findall(_FIGURE, text)]
 
 
 def _figure(name: str, before: Figures, after: Figures) -> float | None:

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Final
 
 import trio
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
+from scalechat.analysis.experiment import PlayedExperiment, rows_of
+from scalechat.analysis.experiment_figures import finding, label, value
 from scalechat.config import ExperimentConfig, UsageError
-from scalechat.experiment.play import Outcome, play
-from scalechat.experiment.spec import Experiment, read_experiment
+from scalechat.experiment.outcome import Outcome
+from scalechat.experiment.play import play
+from scalechat.experiment.spec import SIDES, Experiment, read_experiment
 
 EXIT_NOT_SEEN: Final = 99
 _HERE: Final = Path(__file__).resolve().parent
@@ -27,7 +31,7 @@ def experiment(config: ExperimentConfig) -> int:
         _list(known)
         return 0
     chosen = [(path.stem, read_experiment(path)) for path in _chosen(config.names, known)]
-    return trio.run(_play_all, chosen, config.out)
+    return trio.run(_play_all, chosen, config)
 
 
 def catalogue() -> dict[str, Path]:
@@ -64,15 +68,33 @@ def _list(known: dict[str, Path]) -> None:
     Console().print(table)
 
 
-async def _play_all(chosen: list[tuple[str, Experiment]], out: Path) -> int:
+async def _play_all(chosen: list[tuple[str, Experiment]], config: ExperimentConfig) -> int:
     outcomes = []
     for name, one in chosen:
         print(f"{one.number:2}  {one.title}", file=sys.stderr, flush=True)
-        directory, outcome = await play(name, one, out, _tell)
-        _tell(str(directory))
-        outcomes.append(outcome)
-    Console().print(summary(outcomes))
+        played = PlayedExperiment(*await play(name, one, config.out, _tell))
+        played.write_beside()
+        if config.docs is not None:
+            _tell(str(played.write_into(config.docs)))
+        outcomes.append(played.outcome)
+        Console().print(details(played))
+    if len(outcomes) > 1:
+        Console().print(summary(outcomes))
     return 0 if all(outcome.succeeded for outcome in outcomes) else EXIT_NOT_SEEN
+
+
+def details(played: PlayedExperiment) -> Group:
+    """What one experiment found: the finding, before and after, the checks, where it lies."""
+    outcome = played.outcome
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "before", "after", ""):
+        table.add_column(column, justify="right" if column else "left")
+    for row in rows_of(outcome):
+        table.add_row(*row)
+    sides = (f"{side}: {given.about}" for side, given in outcome.experiment.sides)
+    checks = (Text(str(checked), style="" if checked.holds else "bold red") for checked in outcome.checks)
+    lies = f"python -m scalechat report {played.directory}"
+    return Group("", Text(finding(outcome), style="bold"), *map(Text, sides), table, *checks, Text(lies, style="dim"))
 
 
 def _tell(line: str) -> None:
@@ -86,11 +108,7 @@ def summary(outcomes: list[Outcome]) -> Table:
         table.add_column(column, overflow="fold", justify="right" if column in ("before", "after") else "left")
     for outcome in outcomes:
         one = outcome.experiment
-        before, after = (outcome.figures[side].get(one.reveals) for side in ("before", "after"))
+        before, after = (value(one.reveals, outcome.figure(side, one.reveals)) for side in SIDES)
         words = ("yes" if outcome.seen(kind) else "NO" for kind in ("symptom", "cure"))
-        table.add_row(str(one.number), one.title, *words, one.reveals, _shown(before), _shown(after))
+        table.add_row(str(one.number), one.title, *words, label(one.reveals), before, after)
     return table
-
-
-def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:,.4g}"

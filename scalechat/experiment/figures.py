@@ -1,6 +1,7 @@
 """What one run measured, as numbers by name: what checks compare and tables show.
 
 - every headline figure of the summary (`delivery_p99` in ms, `server_cpu` in cores, …) and the ledger's counts;
+- of each latency that has a histogram its `_p50` and `_p99` in the measured phases, in ms (`delivery_slow_p99`);
 - `connect_failures`, `disconnects`, `reconnects`, `evicted`, `errors`;
 - of each metric of the server, over all its labels: `server.NAME` the last value, `server.NAME.max` the largest,
   `server.NAME.growth` from first to last scrape, without the prefix ``scalechat_`` (`server.queue_bytes.max`);
@@ -13,6 +14,7 @@ import math
 from pathlib import Path
 from typing import Final
 
+from scalechat.analysis import latency
 from scalechat.analysis.frames import RunFrames, load_run
 
 _COUNTED: Final = {
@@ -27,8 +29,26 @@ _COUNTED: Final = {
 def figures_of(run_dir: Path) -> dict[str, float]:
     """Every figure of the run; what it does not have is not there."""
     frames = load_run(run_dir)
-    found = _summary(frames) | _ledger(frames) | _counted(frames) | _server(frames) | _generator(frames)
+    found = (
+        _latencies(frames)
+        | _summary(frames)
+        | _ledger(frames)
+        | _counted(frames)
+        | _server(frames)
+        | _generator(frames)
+    )
     return {name: value for name, value in found.items() if not math.isnan(value)}
+
+
+def _latencies(frames: RunFrames) -> dict[str, float]:
+    names = [phase.name for phase in frames.measured]
+    found = {}
+    for metric in frames.histograms["metric"].unique():
+        buckets = latency.merge(frames.histograms, str(metric), names)
+        for rank, suffix in ((0.5, "p50"), (0.99, "p99")):
+            if latency.enough(latency.total(buckets), rank):
+                found[f"{metric}_{suffix}"] = latency.quantile(buckets, rank) / 1e6
+    return found
 
 
 def _summary(frames: RunFrames) -> dict[str, float]:

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from scalechat.config import UsageError
-from scalechat.experiment.checks import Check
+from scalechat.experiment.checks import Check, names_in
 
-Setting = str | int | float | bool | list[str]
+Scalar = str | int | float | bool
+Table = dict[str, Scalar | list[Scalar] | dict[str, Scalar]]
+Setting = Scalar | list[str | Table] | Table
+"""Tables only where a scenario file has them: kinds, events, phases, template."""
+Settings = dict[str, Setting]
+SideName = Literal["before", "after"]
+SIDES: Final[tuple[SideName, ...]] = ("before", "after")
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +51,7 @@ class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Something that happens to a part of the stage during a run."""
 
     at_s: float
-    """From the start of the load client."""
+    """Of the run, whose clock starts with the first connection: `t_s` of its files."""
     part: Literal["server", "redis"]
     do: Literal["kill", "terminate", "pause"]
     """Kill and terminate start it again after `for_s`; pause lets it go on then."""
@@ -57,8 +63,8 @@ class Side(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     about: str
     """What is different here, as a person would say it: a column heading."""
-    server: dict[str, Setting] = {}
-    load: dict[str, Setting] = {}
+    server: Settings = {}
+    load: Settings = {}
     server_limits: Limits = Limits()
     load_limits: Limits = Limits()
     program: str | None = None
@@ -66,6 +72,11 @@ class Side(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redis: bool = False
     """Whether the server's bus is a Redis of its own."""
     actions: list[Action] = []
+
+    def limits(self) -> list[str]:
+        """The limited environment in words."""
+        both = (("server", self.server_limits), ("load client", self.load_limits))
+        return [f"{what} under {' '.join(limits.command())}" for what, limits in both if limits.command()]
 
 
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,13 +92,47 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Under ``docs/scale-problems/``."""
     compose: str
     """The same limits with containers."""
+    finding: str
+    """What the two runs show when all checks hold, in a sentence: the picture's title. ``{before.delivery_p99}`` stands
+    for that figure with its unit."""
     before: Side
     after: Side
     checks: list[Check]
     shows: list[str] = []
     """More figures for the table."""
-    server: dict[str, Setting] = {}
-    load: dict[str, Setting] = {}
+    draws: list[str] = []
+    """At most two panels beside the figure that reveals the problem, see `scalechat.analysis.experiment_picture`."""
+    server: Settings = {}
+    load: Settings = {}
+    sysctls: dict[str, str] = {}
+    """The kernel's network settings, for server and load client alone: they then have a network namespace of their own,
+    which needs root."""
+
+    @property
+    def sides(self) -> tuple[tuple[SideName, Side], ...]:
+        """Both with their names, in order."""
+        return tuple(zip(SIDES, (self.before, self.after), strict=True))
+
+    @property
+    def figures_shown(self) -> list[str]:
+        """In the table's order: what reveals it, what checks compare and the finding tells, what else is shown."""
+        compared = [name for wanted in self.checks for name in names_in(wanted.that)]
+        return list(dict.fromkeys([self.reveals, *compared, *names_in(self.finding), *self.shows]))
+
+
+def flags(settings: Settings) -> list[str]:
+    """Settings as a command line."""
+    words: list[str] = []
+    for name, value in settings.items():
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            words.append(flag)
+        elif value is False:
+            words.append("--no-" + name.replace("_", "-"))
+        else:
+            for one in value if isinstance(value, list) else [value]:
+                words += [flag, str(one)]
+    return words
 
 
 def read_experiment(path: Path) -> Experiment:

@@ -5,117 +5,20 @@ Each part keeps its port over a restart, so that clients find it again. All part
 
 from __future__ import annotations
 
-import os
+import shlex
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
 
 import trio
 
 from scalechat.config import OperationalError
-from scalechat.experiment.spec import Action, Limits, Setting, Side
-
-START_S: Final = 20.0
-"""A cold interpreter on a busy machine; ordinarily half a second."""
-STOP_S: Final = 15.0
-"""More than any experiment's drain."""
-_LOG_BYTES: Final = 64 * 1024
-"""Kept of a part's log, for its last words."""
-
-
-def flags(settings: dict[str, Setting]) -> list[str]:
-    """Settings as a command line."""
-    words: list[str] = []
-    for name, value in settings.items():
-        flag = "--" + name.replace("_", "-")
-        if value is True:
-            words.append(flag)
-        elif value is False:
-            words.append("--no-" + name.replace("_", "-"))
-        else:
-            for one in value if isinstance(value, list) else [value]:
-                words += [flag, str(one)]
-    return words
-
-
-class Part:
-    """A process that can be killed and started again. `is_ready` looks at its log."""
-
-    def __init__(self, name: str, command: Sequence[str], is_ready: Callable[[bytes], bool]) -> None:
-        self.name = name
-        self._command = list(command)
-        self._is_ready = is_ready
-        self._process: trio.Process | None = None
-        self._log = b""
-
-    async def start(self, nursery: trio.Nursery) -> None:
-        """Start it and wait until it serves. Raises `OperationalError` with its last words when it does not."""
-        self._log = b""
-        self._process = process = await trio.lowlevel.open_process(
-            self._command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the experiment, which then ends its parts in order
-            env=own_environment(),
-        )
-        up = trio.Event()
-        nursery.start_soon(self._read, process, up)
-        with trio.move_on_after(START_S):
-            await up.wait()
-        if not self._is_ready(self._log):
-            last = self._log.decode(errors="replace").strip().rpartition("\n")[2]
-            raise OperationalError(f"the experiment's {self.name} did not start: {last or 'it said nothing'}")
-
-    async def end(self, number: signal.Signals) -> None:
-        """Send the signal, see it gone; SIGKILL after STOP_S seconds. Nothing happens when it has ended."""
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        process.send_signal(number)
-        with trio.move_on_after(STOP_S, shield=True):
-            await process.wait()
-        if process.returncode is None:
-            process.kill()
-            with trio.move_on_after(STOP_S, shield=True):
-                await process.wait()
-
-    async def suffer(self, action: Action, nursery: trio.Nursery) -> None:
-        """Carry out what an action says."""
-        match action.do:
-            case "pause":
-                self._signal(signal.SIGSTOP)
-                await trio.sleep(action.for_s)
-                self._signal(signal.SIGCONT)
-            case "kill" | "terminate":
-                await self.end(signal.SIGKILL if action.do == "kill" else signal.SIGTERM)
-                await trio.sleep(action.for_s)
-                await self.start(nursery)
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(number)
-
-    async def _read(self, process: trio.Process, up: trio.Event) -> None:
-        """To the end, so that the pipe never fills."""
-        assert process.stdout is not None
-        async with process.stdout:
-            async for chunk in process.stdout:
-                self._log = (self._log + chunk)[-_LOG_BYTES:]
-                if not up.is_set() and self._is_ready(self._log):
-                    up.set()
-        up.set()
-
-
-def own_environment() -> dict[str, str]:
-    """Ours, without settings of the caller's: an experiment is the same for everybody."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("SCALECHAT_")}
+from scalechat.experiment.part import Part
+from scalechat.experiment.spec import Action, Settings, Side, flags
 
 
 def free_port() -> int:
@@ -127,8 +30,14 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def raised(side: Side, settings: dict[str, Setting]) -> AsyncIterator[tuple[str, Callable[[], object]]]:
-    """Server and Redis of one side; the value is the WebSocket URL, and what begins the side's actions."""
+async def raised(
+    side: Side, settings: Settings, sysctls: Mapping[str, str]
+) -> AsyncIterator[tuple[str, list[str], Callable[[], object]]]:
+    """Server and Redis of one side.
+
+    The value: the WebSocket URL, what to put in front of a command so that it runs in the server's network, and what
+    begins the side's actions.
+    """
     with tempfile.TemporaryDirectory(prefix="scalechat-experiment-") as directory:
         parts: dict[str, Part] = {}
         if side.redis:
@@ -136,23 +45,25 @@ async def raised(side: Side, settings: dict[str, Setting]) -> AsyncIterator[tupl
             parts["redis"] = _redis(directory, socket_path)
             settings = {"bus": f"unix://{socket_path}"} | settings
         port = free_port()
-        parts["server"] = _server(side, settings, port)
-        async with trio.open_nursery() as nursery:
+        parts["server"] = _server(side, settings, sysctls, port)
+        async with trio.open_nursery() as running:
             try:
                 for part in parts.values():
-                    await part.start(nursery)
+                    await part.start(running)
+                enter = ["nsenter", "--net", "--target", str(parts["server"].pid)] if sysctls else []
+                async with trio.open_nursery() as acting:
 
-                def begin() -> None:
-                    for action in side.actions:
-                        nursery.start_soon(_act, parts, action, nursery)
+                    def begin() -> None:
+                        for action in side.actions:
+                            acting.start_soon(_act, parts, action, running)
 
-                yield f"ws://127.0.0.1:{port}/ws", begin
+                    yield f"ws://127.0.0.1:{port}/ws", enter, begin
+                    acting.cancel_scope.cancel()  # What comes after the load's end is seen by nobody
             finally:
-                nursery.cancel_scope.shield = True
                 with trio.CancelScope(shield=True):
                     for part in reversed(parts.values()):
                         await part.end(signal.SIGTERM)
-            nursery.cancel_scope.cancel()
+            running.cancel_scope.cancel()
 
 
 async def _act(parts: dict[str, Part], action: Action, nursery: trio.Nursery) -> None:
@@ -162,13 +73,23 @@ async def _act(parts: dict[str, Part], action: Action, nursery: trio.Nursery) ->
     await parts[action.part].suffer(action, nursery)
 
 
-def _server(side: Side, settings: dict[str, Setting], port: int) -> Part:
+def _server(side: Side, settings: Settings, sysctls: Mapping[str, str], port: int) -> Part:
     module = side.program or "scalechat"
     command = [sys.executable, "-m", module]
     if side.program is None:
         command += ["serve", "--log-format", "json", *flags(settings)]
     command += ["--port", str(port)]
-    return Part("server", side.server_limits.command() + command, lambda log: b"listening" in log)
+    return Part(
+        "server", _own_network(sysctls) + side.server_limits.command() + command, lambda log: b"listening" in log
+    )
+
+
+def _own_network(sysctls: Mapping[str, str]) -> list[str]:
+    """What starts a command in a network namespace with these settings; every word of it replaces its process."""
+    if not sysctls:
+        return []
+    given = " ".join(shlex.quote(f"{name}={value}") for name, value in sysctls.items())
+    return ["unshare", "--net", "sh", "-c", f'ip link set lo up && sysctl -qw {given} && exec "$@"', "sh"]
 
 
 def _redis(directory: str, socket_path: str) -> Part:
@@ -177,15 +98,4 @@ def _redis(directory: str, socket_path: str) -> Part:
         raise OperationalError("this experiment needs redis-server: apt install redis-server")
     durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
     command = [binary, "--port", "0", "--unixsocket", socket_path, "--dir", directory, *durable]
-    return Part("redis", command, lambda log: b"Ready to accept connections" in log)
-
-
-async def load(side: Side, settings: dict[str, Setting], url: str, out: str) -> None:
-    """Run the load client to its end. Raises `OperationalError` when no run came of it."""
-    limits: Limits = side.load_limits
-    words = ["load", "--server-url", url, "--out", out, "--quiet", *flags(settings)]
-    command = [*limits.command(), sys.executable, "-m", "scalechat", *words]
-    done = await trio.run_process(command, check=False, capture_stdout=True, capture_stderr=True, env=own_environment())
-    if done.returncode in (1, 2):
-        last = (done.stderr or done.stdout).decode(errors="replace").strip().rpartition("\n")[2]
-        raise OperationalError(f"the experiment's load did not run: {last}")
+    return Part("redis", command, lambda log: b"eady to accept connections" in log)

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from scalechat.load.histogram import BUCKETS, Ints, bucket_low_ns
+from scalechat.load.spread import Spread
 
 _COARSE_BITS: Final = 3
 """Eight buckets of `histogram` become one: 12.5 % wide, and 1.2 kB a connection instead of 10."""
@@ -24,6 +26,11 @@ class ClientLatencies:
     def __init__(self, clients: int) -> None:
         self._counts = np.zeros((clients, _COARSE), dtype=np.uint32)
 
+    @property
+    def counts(self) -> npt.NDArray[np.uint32]:
+        """A row for each client, a column for each bucket."""
+        return self._counts
+
     def add_buckets(self, clients: Ints, buckets: Ints) -> None:
         """One latency of each of these clients, which may repeat, by its bucket in a `Histogram`."""
         if not len(clients):
@@ -32,6 +39,21 @@ class ClientLatencies:
         cells.sort()  # np.add.at takes 40 ns a value, this 10.
         starts = np.concatenate(([0], np.flatnonzero(np.diff(cells)) + 1))
         self._counts.reshape(-1)[cells[starts]] += np.diff(np.concatenate((starts, [len(cells)]))).astype(np.uint32)
+
+    def add_spread(self, clients: Ints, latencies: Spread) -> None:
+        """Those of messages that these clients, all different, received together, in this order."""
+        cells = latencies.buckets >> _COARSE_BITS
+        low, count = int(cells.min()), len(clients)
+        width = int(cells.max()) + 1 - low
+        cells -= low
+        # One more for each message of a cell from the member where it begins on, one less from where it ends on.
+        cells *= count + 1
+        size = width * (count + 1)
+        changes = np.bincount(cells + latencies.begin, minlength=size) - np.bincount(
+            cells + latencies.end, minlength=size
+        )
+        found = np.cumsum(changes.reshape(width, count + 1), axis=1)[:, :-1]
+        self._counts[clients, low : low + width] += found.T.astype(np.uint32)
 
     def quantiles_ns(self, client: int, qs: Iterable[float]) -> list[int | None]:
         """Quantiles of one client's latencies, within 7 %; None where no sample lies beyond."""

@@ -10,7 +10,12 @@ from rich.text import Text
 from scalechat.load.conclusion import RunOutcome
 from scalechat.load.results import Figure, Ledger, Objective, Verdict
 
-_STYLES: Final[dict[Verdict, str]] = {"pass": "bold green", "fail": "bold red", "invalid": "bold yellow"}
+_STYLES: Final[dict[Verdict, str]] = {
+    "pass": "bold green",
+    "fail": "bold red",
+    "invalid": "bold yellow",
+    "interrupted": "yellow",
+}
 _SIGNS: Final = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}
 _PERCENTILES: Final = (
     ("p50", "delivery_p50"),
@@ -25,15 +30,7 @@ def print_summary(outcome: RunOutcome, console: Console) -> None:
     """For a person; `RunOutcome.summary` is the same for a program."""
     summary, figures = outcome.summary, outcome.summary.figures
     verdict = Text(summary.verdict, style=_STYLES[summary.verdict])
-    if summary.interrupted:
-        # Too few samples are then nobody's fault, and no finding.
-        so_far = "" if summary.verdict == "invalid" else f" ({summary.verdict} so far)"
-        verdict = Text(f"interrupted{so_far}", style="yellow")
-    distrust = (
-        Text(f"! cannot be trusted: {reason.text}", style="yellow")
-        for reason in summary.validity.reasons
-        if not (summary.interrupted and reason.code == "samples")
-    )
+    distrust = (Text(f"! cannot be trusted: {reason.text}", style="yellow") for reason in summary.validity.reasons)
     lines = [
         ("verdict", verdict),
         *(("", text) for text in distrust),

@@ -12,7 +12,8 @@ import trio
 import trio_websocket
 
 from scalechat.client.late import LateWebSocket, open_websocket
-from scalechat.client.transport import LaneStream, random_mask
+from scalechat.client.outgoing import random_mask
+from scalechat.client.transport import LaneStream
 from scalechat.load.connector import Failure, NotOffered, failure_of
 from scalechat.load.decoding import Batch
 from scalechat.load.inbox import Inbox
@@ -135,7 +136,7 @@ class Connection:
         self._patience.deadline = trio.current_time() + for_s
         self.opened_ns = self._world.clock()
         self.ledger, self.received_before = ledger, ledger.received
-        self._world.recorder.add("connect", self.opened_ns - self.intended_ns, self._world.recorder.phase)
+        self._world.recorder.windows.add("connect", self.opened_ns - self.intended_ns, self._world.recorder.phase)
 
     def cut(self) -> None:
         """Drop it without a word, as a network does; `run` then ends."""

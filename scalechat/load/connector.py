@@ -24,10 +24,8 @@ from scalechat.config import OperationalError
 from scalechat.values import redact_url
 from scalechat.wire.messages import SUBPROTOCOL
 
-PER_SOURCE_ADDRESS: Final = 20_000
-"""Connections from one loopback address to one port. Linux has 28,000 ephemeral ports; some linger in TIME_WAIT."""
-
-
+CLIENTS_PER_ADDRESS: Final = 20_000
+"""From one loopback address to one port. Linux has 28,000 ephemeral ports; some linger in TIME_WAIT."""
 _PROTOCOL_LIBRARIES: Final = frozenset(("trio_websocket", "wsproto", "h11"))
 
 Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
@@ -59,17 +57,27 @@ class Connector(Protocol):
 class TcpConnector:
     """Connections to one address of a ``ws://`` or ``wss://`` URL. Make it with `TcpConnector.resolve`."""
 
-    def __init__(self, url: str, family: int, address: Address, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        family: int,
+        address: Address,
+        tls: ssl.SSLContext | None,
+        clients_per_address: int = CLIENTS_PER_ADDRESS,
+    ) -> None:
         parts = urlsplit(url)
         self._hostname = parts.hostname or ""
         self.host_header = parts.netloc.rpartition("@")[2]
         self._family = family
         self._address = address
         self._tls = tls
+        self._clients_per_address = clients_per_address
 
     @classmethod
-    async def resolve(cls, url: str) -> TcpConnector:
+    async def resolve(cls, url: str, clients_per_address: int = CLIENTS_PER_ADDRESS) -> TcpConnector:
         """Find the target's address: the first one that takes a connection.
+
+        `clients_per_address`: how many clients dial from each source address, where there are several.
 
         Raises:
             OperationalError: the name is unknown, or nobody listens; one line that says what to do.
@@ -84,7 +92,8 @@ class TcpConnector:
             raise OperationalError(f"cannot resolve {hostname!r} ({error.strerror}): check --server-url") from error
         failure = "no address"
         for family, _type, _protocol, _name, address in found:
-            connector = cls(url, family, address, ssl.create_default_context() if secure else None)
+            tls = ssl.create_default_context() if secure else None
+            connector = cls(url, family, address, tls, clients_per_address)
             try:
                 with trio.fail_after(10):
                     link = await connector._open_tcp(0)
@@ -132,11 +141,11 @@ class TcpConnector:
 
     def _source(self, client: int) -> str | None:
         """127.0.0.2, 127.0.0.3… for clients beyond what one loopback address has ports for (Linux has them all)."""
-        if client < PER_SOURCE_ADDRESS or sys.platform != "linux" or self._family != socket.AF_INET:
+        if client < self._clients_per_address or sys.platform != "linux" or self._family != socket.AF_INET:
             return None
         if not ipaddress.ip_address(str(self._address[0])).is_loopback:
             return None
-        return str(ipaddress.ip_address("127.0.0.1") + client // PER_SOURCE_ADDRESS)
+        return str(ipaddress.ip_address("127.0.0.1") + client // self._clients_per_address)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from scalechat.client.transport import Traffic
+from scalechat.client.outgoing import Traffic
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 import msgspec
 
-from scalechat.client.transport import SharedReader
+from scalechat.client.shared_reader import SharedReader
 from scalechat.config import LoadConfig
 from scalechat.wire.codec import decode_plain, decode_server_text
 from scalechat.wire.messages import SUBPROTOCOL, PlainMessage, Publication, ServerSays

@@ -47,12 +47,12 @@ class LoadCollector(Collector):
         yield _histogram(
             "scalechat_load_delivery_latency_seconds",
             "From the intended time to each recipient, all phases.",
-            self._recorder.merged("delivery"),
+            self._recorder.windows.merged("delivery"),
         )
         yield _histogram(
             "scalechat_load_send_lag_seconds",
             "How late the load client itself sent, all phases.",
-            self._recorder.merged("send_lag"),
+            self._recorder.windows.merged("send_lag"),
         )
         yield _histogram(
             "scalechat_load_loop_lag_seconds",

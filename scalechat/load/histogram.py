@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -48,10 +48,34 @@ def bucket_low_ns(index: int) -> int:
     return (index - shift * _SUB) << shift
 
 
-_LOWS: Final = np.array([bucket_low_ns(index) for index in range(BUCKETS + 1)], dtype=np.int64)
+BUCKET_LOWS_NS: Final = np.array([bucket_low_ns(index) for index in range(BUCKETS + 1)], dtype=np.int64)
+"""`bucket_low_ns` of all, and where the last one ends."""
 
 HistogramDump = tuple[int, int, int | None, int | None, list[tuple[int, int]], list[tuple[int, int]]]
 """Count, sum, least, greatest; (bucket, count) of each bucket that was hit, and of each mirrored one."""
+
+
+class Spread(Protocol):
+    """Values that were counted elsewhere, see `spread`."""
+
+    @property
+    def buckets(self) -> Ints:
+        """A bucket may be there more than once."""
+        ...
+
+    @property
+    def counts(self) -> Ints:
+        """Of each."""
+        ...
+
+    @property
+    def sum_ns(self) -> int: ...
+
+    @property
+    def min_ns(self) -> int: ...
+
+    @property
+    def max_ns(self) -> int: ...
 
 
 class Histogram:
@@ -92,6 +116,12 @@ class Histogram:
             index = int(bucket_indices(np.array([min(abs(value_ns), MAX_NS)], dtype=np.int64))[0])
             (self._mirrored() if value_ns < 0 else self._counts)[index] += count
 
+    def add_spread(self, values: Spread) -> None:
+        """Count what was counted already; none of it is negative or above `MAX_NS`."""
+        counts = values.counts
+        self._note(int(counts.sum()), values.sum_ns, values.min_ns, values.max_ns)
+        np.add.at(self._counts, values.buckets, counts)
+
     def merge(self, other: Histogram) -> None:
         """Add everything that `other` counted."""
         if other.count and other.min_ns is not None and other.max_ns is not None:
@@ -127,9 +157,9 @@ class Histogram:
         """(low, high, count) of each bucket that was hit, ascending: ``low <= value < high``."""
         if self._negative is not None:
             for index in np.flatnonzero(self._negative)[::-1].tolist():
-                yield 1 - int(_LOWS[index + 1]), 1 - int(_LOWS[index]), int(self._negative[index])
+                yield 1 - int(BUCKET_LOWS_NS[index + 1]), 1 - int(BUCKET_LOWS_NS[index]), int(self._negative[index])
         for index in np.flatnonzero(self._counts).tolist():
-            yield int(_LOWS[index]), int(_LOWS[index + 1]), int(self._counts[index])
+            yield int(BUCKET_LOWS_NS[index]), int(BUCKET_LOWS_NS[index + 1]), int(self._counts[index])
 
     def quantile_ns(self, q: float, *, min_beyond: int = MIN_BEYOND) -> int | None:
         """The value below which the part `q` lies, at most 1.6 % too high; None with too few samples to say."""
@@ -150,7 +180,7 @@ class Histogram:
 
     def count_up_to(self, value_ns: int) -> int:
         """How many values lie in buckets that end at or below `value_ns`: for cumulative buckets of Prometheus."""
-        last = int(np.searchsorted(_LOWS, value_ns, side="right")) - 1
+        last = int(np.searchsorted(BUCKET_LOWS_NS, value_ns, side="right")) - 1
         negative = 0 if self._negative is None else int(self._negative.sum())
         return negative + int(self._counts[: max(last, 0)].sum())
 

@@ -129,6 +129,10 @@ class Inbox:
             recorder.counters.early += len(deliveries)
             return
         self._note_gap(now_ns)
+        if known := follower.agree(deliveries, payloads, seqs, now_ns):
+            deliveries, rows, payloads, seqs = deliveries[known:], rows[known:], payloads[known:], seqs[known:]
+            if not deliveries:
+                return
         if follower.lead(deliveries, rows, payloads, seqs, now_ns):
             return
         follower.leave()
@@ -140,7 +144,7 @@ class Inbox:
             recorder.in_gaps += ledger.in_gaps - in_gaps
             first = recorder.irregular(self._number, outcomes, deliveries)
             rows = array("q", itertools.compress(rows, first))
-        recorder.deliver(self._number, rows, now_ns)
+        recorder.deliveries.add(self._number, rows, now_ns)
         follower.enter()
 
     def _note_gap(self, now_ns: int) -> None:

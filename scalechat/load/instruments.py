@@ -21,6 +21,7 @@ from scalechat.load.exposition import LoadCollector, serve_metrics
 from scalechat.load.health import Health
 from scalechat.load.hlog import IntervalLog
 from scalechat.load.journal import Journal
+from scalechat.load.last_account import close_accounts
 from scalechat.load.live import Watcher
 from scalechat.load.observer import ServerObserver
 from scalechat.load.pacing import NowNs, sleep_until
@@ -101,7 +102,7 @@ class Instruments:
     def finish(self, ended_ns: int) -> None:
         """Close every account: what has not come by now never came."""
         never_ns = round(self._todo.config.drain_s * SECOND_NS)
-        self.journal.closed(self.recorder.end_run(never_ns=never_ns, now_ns=ended_ns))
+        self.journal.closed(close_accounts(self.recorder, never_ns=never_ns, now_ns=ended_ns))
         self._close_window()
         self.journal.end()
 

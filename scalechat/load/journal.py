@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from prometheus_client.samples import Sample
 
-from scalechat.load.broadcasts import Broadcast
+from scalechat.load.broadcast import Broadcast
 from scalechat.load.dialects import Names
 from scalechat.load.errors import ErrorLog
 from scalechat.load.health import Health, Pulse

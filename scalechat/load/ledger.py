@@ -116,6 +116,12 @@ class RecipientLedger:
             self._left_at = published
             self._ends = sum(published) - refused
 
+    def refused_later(self, slot: int, number: int) -> None:
+        """The server has refused this message after the member had left: if it was expected here, it no longer is."""
+        start = 0 if self._starts is None else self._starts[slot]
+        if self._ends is not None and self._left_at is not None and start < number <= self._left_at[slot]:
+            self._ends -= 1
+
     def reached(self) -> list[int]:
         """For each slot the highest number that came, or that was there before this member."""
         return [max(0, highest) for highest in self.state]

@@ -12,9 +12,10 @@ import trio
 
 from scalechat.load.health import cpu_model, cpu_quota_cores
 from scalechat.load.histogram import Histogram
-from scalechat.load.recorder import Key, Recorder
+from scalechat.load.recorder import Recorder
 from scalechat.load.results import Ledger, Phase, Scalar, Worker
 from scalechat.load.verdict import Facts
+from scalechat.load.windows import Key
 
 COUNTED: Final = ("evicted", "disconnects", "connect_failures", "errors")
 """What objectives may count besides the ledger."""

@@ -13,7 +13,8 @@ from typing import Final, cast
 import trio
 import trio_websocket
 
-from scalechat.client.transport import LaneStream, SharedReader
+from scalechat.client.shared_reader import SharedReader
+from scalechat.client.transport import LaneStream
 from scalechat.config import LoadConfig, OperationalError, UsageError, public_values
 from scalechat.load.connector import Connector, Failure, HungUp, NotOffered, failure_of
 from scalechat.load.dialects import Dialect, Entered, Names, Refused, Reply

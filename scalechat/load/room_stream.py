@@ -22,8 +22,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from scalechat.load.deliveries import Reception
 from scalechat.load.ledger import RecipientLedger
-from scalechat.load.recorder import Reception, Recorder
+from scalechat.load.recorder import Recorder
 from scalechat.wire.frames import binary_frame, text_frame
 
 _ALL_STRETCHES_BYTES: Final = 16 * 1024 * 1024
@@ -77,6 +78,10 @@ class Stretch:
         for slot, number in self.messages[:place]:
             highest[slot] = number
         return highest
+
+
+_PARSED_UNTIL_TRIED: Final = 64
+"""Chunks of a member whose bytes are its own that are not compared with the room's."""
 
 
 class RoomStream:
@@ -137,7 +142,7 @@ class Follower:
     stands there after `leave`.
     """
 
-    __slots__ = ("_client", "_place", "_recorder", "_room", "_stretch", "_unsettled", "ledger", "seq")
+    __slots__ = ("_client", "_own_bytes", "_place", "_recorder", "_room", "_stretch", "_unsettled", "ledger", "seq")
 
     def __init__(self, client: int, room: RoomStream, ledger: RecipientLedger, recorder: Recorder) -> None:
         self._client = client
@@ -145,6 +150,8 @@ class Follower:
         self._recorder = recorder
         self._stretch: Stretch | None = None
         self._place = 0
+        self._own_bytes = 0
+        """So many chunks more are taken to be in bytes that no other member receives."""
         self._unsettled = 0
         """Messages received since the ledger was written."""
         self.ledger = ledger
@@ -155,13 +162,16 @@ class Follower:
     @property
     def awaits(self) -> bool:
         """Whether it is known what comes next, apart from answers to this member alone."""
-        return self._stretch is not None and self._place < len(self._stretch.messages)
+        return self._stretch is not None and not self._own_bytes and self._place < len(self._stretch.messages)
 
     def follow(self, data: bytes, now_ns: int) -> bytes:
         """Account for the whole messages at the beginning of `data` that others have received before.
 
         `data` begins with a frame. Returns the rest, which does as well.
         """
+        if self._own_bytes:
+            self._own_bytes -= 1
+            return data
         while (stretch := self._stretch) is not None and data:
             edges = stretch.edges
             begin = edges[self._place]
@@ -176,6 +186,29 @@ class Follower:
                 break
             self._stretch, self._place = stretch.next, 0
         return data
+
+    def agree(
+        self, deliveries: Sequence[tuple[int, int]], payloads: Sequence[bytes], seqs: array[int], now_ns: int
+    ) -> int:
+        """Account for those at the beginning that others have received before, in whatever bytes; how many these are.
+
+        A server may give each member bytes of its own: they are parsed each time, and mean the same.
+        """
+        done = 0
+        while (stretch := self._stretch) is not None and done < len(deliveries):
+            begin = self._place
+            expected = stretch.messages[begin : begin + len(deliveries) - done]
+            if not expected and stretch.next is not None:
+                self._stretch, self._place = stretch.next, 0
+                continue
+            if not expected or expected != list(deliveries[done : done + len(expected)]):
+                break
+            if payloads and not stretch.data.startswith(payloads[done], stretch.edges[begin + 1] - len(payloads[done])):
+                self._own_bytes = _PARSED_UNTIL_TRIED
+            done += len(expected)
+            self._receive(stretch, begin + len(expected), now_ns)
+            self.seq = seqs[done - 1]
+        return done
 
     def lead(
         self,
@@ -230,7 +263,7 @@ class Follower:
         key = (self._place, reached)
         reception = stretch.receptions.get(key)
         if reception is None:
-            reception = stretch.receptions[key] = self._recorder.reception(
+            reception = stretch.receptions[key] = self._recorder.deliveries.reception(
                 stretch.rows[self._place : reached], stretch.receptions
             )
         reception.times.append(now_ns)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from prometheus_client.samples import Sample
 
-from scalechat.load.broadcasts import Broadcast
+from scalechat.load.broadcast import Broadcast
 from scalechat.load.connection import Connection
 from scalechat.load.dialects import Names
 from scalechat.load.errors import ErrorKind, ErrorLog
@@ -190,7 +190,7 @@ class Rows:
         """
         timeline, recorder, ledger = self.timeline, self.recorder, connection.ledger
         number = client.number
-        p50, p99 = recorder.by_client.quantiles_ns(number, (0.5, 0.99)) if last else (None, None)
+        p50, p99 = recorder.deliveries.by_client.quantiles_ns(number, (0.5, 0.99)) if last else (None, None)
         settled = ledger is not None and (last or not client.is_member)
         return ConnectionRow(
             t_s=timeline.t_s(connection.intended_ns),
@@ -211,7 +211,7 @@ class Rows:
             closed_by=connection.closed_by,
             reconnect_of=_connection_id(number, connection.ordinal - 1) if connection.ordinal else None,
             received=None if ledger is None else ledger.received - connection.received_before,
-            missed=recorder.missed_by(number, ledger) if settled and ledger is not None else None,
+            missed=recorder.roll.missed_by(number, ledger) if settled and ledger is not None else None,
             delivery_p50_ns=p50,
             delivery_p99_ns=p99,
             longest_gap_ns=client.longest_gap_ns or None,

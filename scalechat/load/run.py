@@ -18,7 +18,7 @@ from typing import Final
 
 import trio
 
-from scalechat.client.transport import SharedReader
+from scalechat.client.shared_reader import SharedReader
 from scalechat.load.assignment import Assignment
 from scalechat.load.company import Company
 from scalechat.load.decoding import Decoder
@@ -89,7 +89,7 @@ class Run:
         self._instruments = Instruments(todo, writer, watcher, clock)
         self._recorder = self._instruments.recorder
         length_s = todo.config.warmup_s + todo.config.duration_s
-        self._recorder.elsewhere.most = todo.plan.most_messages(round(length_s * SECOND_NS))
+        self._recorder.roll.elsewhere.most = todo.plan.most_messages(round(length_s * SECOND_NS))
         decode = Decoder(todo.dialect, todo.names, self._recorder).batch
         world = Surroundings(
             connector=todo.connector,
@@ -239,7 +239,7 @@ class Run:
         """Whether anything can still come."""
         if not self._company.has_told:
             return True
-        if not self._recorder.elsewhere.is_settled:
+        if not self._recorder.roll.elsewhere.is_settled:
             self._recorder.settle()
         recorder, counters = self._recorder, self._recorder.counters
         if counters.open == len(self._clients):
@@ -299,7 +299,7 @@ class Run:
             cpu_ratio=(after.cpu_s - before.cpu_s) * SECOND_NS / wall_ns if wall_ns else 0.0,
             cpu_wait_ratio=waited * SECOND_NS / wall_ns if wall_ns and waited is not None else None,
             loop_lag_p99_ns=self._instruments.health.lag_p99_ns,
-            send_lag_p50_ns=self._recorder.total(PhaseNumber.STEADY, "send_lag").quantile_ns(0.5),
+            send_lag_p50_ns=self._recorder.windows.total(PhaseNumber.STEADY, "send_lag").quantile_ns(0.5),
             intended=0 if load is None else load.intended,
             in_time=0 if load is None else load.in_time,
             late=0 if load is None else load.late,
@@ -319,13 +319,13 @@ class Run:
                 "connect_failures": sum(counters.connect_failures.values()),
                 "errors": instruments.errors.total,
             },
-            totals=self._recorder.totals,
+            totals=self._recorder.windows.totals,
             started_unix_ns=timeline.unix_ns(timeline.start_ns),
             ended_unix_ns=timeline.unix_ns(ended_ns),
             phases=timeline.phases(ended_ns),
             target_version=None if observer is None else observer.version,
             target_config={} if observer is None else observer.stated,
-            unseen=[Unseen(*stretch) for stretch in self._recorder.unseen()],
+            unseen=[Unseen(*stretch) for stretch in self._recorder.roll.unseen()],
         )
 
     def _measured(self) -> Steady:

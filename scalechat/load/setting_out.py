@@ -59,7 +59,7 @@ async def assign(
     async with _unless_asked(interruption):
         if connector is None:
             require_files(len(plan.mine()))
-            connector = await TcpConnector.resolve(config.server_url)
+            connector = await TcpConnector.resolve(config.server_url, config.clients_per_address)
             page = MetricsPage.of(config.server_url) if share.index == 0 else None
         if is_first:
             stated = await greet(connector, dialect, names, config)

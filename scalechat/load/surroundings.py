@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from scalechat.client.transport import SharedReader
+from scalechat.client.shared_reader import SharedReader
 from scalechat.load.connector import Connector
 from scalechat.load.decoding import Batch
 from scalechat.load.dialects import Dialect, Names

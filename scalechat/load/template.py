@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from scalechat.client.transport import SharedReader
+from scalechat.client.shared_reader import SharedReader
 from scalechat.load.dialects import UNKNOWN, Acknowledged, Entered, Names, Nothing, Publish, Refused, Reply, Says, T
 from scalechat.tables import PLACEHOLDER, Template, Where
 from scalechat.wire.messages import PlainMessage

@@ -1,8 +1,9 @@
-"""Pass, fail or invalid: what a run proves, decided from a handful of facts.
+"""Pass, fail, invalid or interrupted: what a run proves, decided from a handful of facts.
 
 Validity comes before the verdict: a generator that was overloaded proves nothing about the server, in either
 direction. Besides the user's objectives two go without saying, because under less load than asked for the others
-prove nothing: the run reached its end, and the load was applied.
+prove nothing: the run reached its end, and the load was applied. Somebody who interrupts a run gets no verdict on the
+server; too few samples are then no finding, but an overloaded generator is.
 """
 
 from __future__ import annotations
@@ -110,7 +111,9 @@ def judge(
     ]
     verdict: Verdict
     clock = _clock_reasons(facts, slos)
-    if generator:
+    if facts.interrupted:
+        verdict, exit_code = "interrupted", EXIT_INTERRUPTED
+    elif generator:
         verdict, exit_code = "invalid", EXIT_GENERATOR
     elif clock:
         verdict, exit_code = "invalid", EXIT_SAMPLES
@@ -120,10 +123,10 @@ def judge(
         verdict, exit_code = "invalid", EXIT_SAMPLES
     else:
         verdict, exit_code = "pass", EXIT_PASS
-    reasons = generator + clock if missed else generator + clock + unsure
+    reasons = generator + clock if missed or facts.interrupted else generator + clock + unsure
     return Judgement(
         verdict=verdict,
-        exit_code=EXIT_INTERRUPTED if facts.interrupted else exit_code,
+        exit_code=exit_code,
         validity=Validity(valid=not reasons, reasons=reasons),
         objectives=objectives,
     )

@@ -111,7 +111,7 @@ class VirtualClient:
     def awaits(self) -> bool:
         """Whether something it is to get can still come."""
         ledger = self._inbox.ledger
-        return self.is_member and ledger is not None and self._world.recorder.missed_by(self.number, ledger) > 0
+        return self.is_member and ledger is not None and self._world.recorder.roll.missed_by(self.number, ledger) > 0
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -215,7 +215,7 @@ class VirtualClient:
         recorder.counters.connects += 1
         recorder.counters.open += 1
         recorder.counters.reconnects += connection.ordinal > 0
-        connection.join_order = recorder.members[recorder.plan.room_of(self.number)]
+        connection.join_order = recorder.roll.members[recorder.plan.room_of(self.number)]
         self.is_away = False
         if self._backoff is not None:
             self._backoff.connected(trio.current_time())
@@ -249,7 +249,7 @@ class VirtualClient:
         reached = ledger.reached() if of_own_will else None
         self.is_away = self._world.reconnects
         if self.is_away and self._position is not None and getattr(self._kind, "resume", True):
-            published = recorder.published_by[recorder.plan.room_of(self.number)]
+            published = recorder.roll.published_by[recorder.plan.room_of(self.number)]
             self._beyond = list(published) if reached is None else reached
         else:
             recorder.leave(self.number, ledger, beyond=reached)
@@ -281,7 +281,7 @@ class VirtualClient:
         world = self._world
         assert self._publish is not None
         assert self._connection is not None
-        number = world.recorder.next_number(self.number)
+        number = world.recorder.roll.next_number(self.number)
         sent_ns = world.clock()
         header = payload.Header(
             world.names.run, self.number, number, intended_ns, sent_ns, sent_ns + world.unix_offset_ns

@@ -24,12 +24,14 @@ class Rates:
 
     publications_per_s: float = 0.0
     deliveries_per_s: float = 0.0
+    accepts_per_s: float = 0.0
+    """WebSockets."""
     cpu_ratio: float = 0.0
     rss_bytes: int = 0
 
 
 class Figures:
-    """Samples counters once a second while `run` runs. `note_accepts` is told the rate of WebSockets each time."""
+    """Samples counters once a second while `run` runs, and tells `note` the rates each time."""
 
     def __init__(
         self,
@@ -38,14 +40,14 @@ class Figures:
         *,
         read_gauges: Callable[[], Gauges],
         loop_lag_p99_s: Callable[[], float],
-        note_accepts: Callable[[float], None],
+        note: Callable[[Rates], None],
         log_period_s: float,
     ) -> None:
         self._counters = counters
         self._backlog = backlog
         self._read_gauges = read_gauges
         self._loop_lag_p99_s = loop_lag_p99_s
-        self._note_accepts = note_accepts
+        self._note = note
         self._log_period_s = log_period_s
         self._footprint = Footprint()
         self._began_s = time.monotonic()
@@ -78,10 +80,11 @@ class Figures:
             self.rates = Rates(
                 publications_per_s=(now[1] - last[1]) / elapsed_s,
                 deliveries_per_s=(now[2] - last[2]) / elapsed_s,
+                accepts_per_s=(now[4] - last[4]) / elapsed_s,
                 cpu_ratio=(now[3] - last[3]) / elapsed_s,
                 rss_bytes=self._footprint.rss_bytes,
             )
-            self._note_accepts((now[4] - last[4]) / elapsed_s)
+            self._note(self.rates)
             last = now
             if trio.current_time() - logged_s >= self._log_period_s:
                 logged_s = trio.current_time()

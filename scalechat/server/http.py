@@ -1,13 +1,13 @@
 """The ASGI app behind everything on the port that is not a WebSocket: page, metrics, health, API.
 
 FastAPI, because its typed handlers are the OpenAPI document. Every handler is a coroutine, so none leaves the Trio
-thread. Read-only pages (`/metrics`, `/stats`, `/docs`, `/openapi.json`) are open on loopback, or when allowed
-explicitly, or to whoever has the API key; the API itself always needs the key.
+thread. Read-only pages (`/metrics`, `/stats`, `/stats/recent`, `/docs`, `/openapi.json`) are open on loopback, or when
+allowed explicitly, or to whoever has the API key; the API itself always needs the key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import cast
@@ -22,9 +22,10 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from scalechat.bus.base import Bus, BusError
-from scalechat.server.assets import load_assets
+from scalechat.server.assets import Asset, load_assets
 from scalechat.server.http_access import Access
 from scalechat.server.http_api import ErrorBody, api_router
+from scalechat.server.http_dashboard import dashboard_router
 from scalechat.server.hub import Hub
 from scalechat.server.site import Site, SiteError, Stats
 from scalechat.wire.messages import BadMessage
@@ -52,7 +53,9 @@ def build_app(
         description="The HTTP side of a Scale-Chat server. Chat itself is the WebSocket at /ws.",
     )
     _answer_errors(app)
-    app.include_router(_pages(app, site, access))
+    assets = load_assets()
+    app.include_router(dashboard_router(assets["dashboard.html"], site, access))
+    app.include_router(_pages(app, site, access, assets))
     app.include_router(api_router(hub, bus, site, access, presence_limit))
     return app
 
@@ -100,9 +103,8 @@ class _Families:
         return self._families
 
 
-def _pages(app: FastAPI, site: Site, access: Access) -> APIRouter:
+def _pages(app: FastAPI, site: Site, access: Access, assets: Mapping[str, Asset]) -> APIRouter:
     router = APIRouter()
-    assets = load_assets()
     readable = [Depends(access.page)]
 
     @router.get("/healthz", tags=["health"])

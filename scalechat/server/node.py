@@ -25,7 +25,7 @@ from scalechat.server.connection import WebSocketService
 from scalechat.server.conversation import ConversationLimits
 from scalechat.server.eviction import Evictor
 from scalechat.server.fanout import Sweeper
-from scalechat.server.figures import SAMPLE_S, Figures
+from scalechat.server.figures import SAMPLE_S, Figures, Rates
 from scalechat.server.heartbeat import Heartbeat
 from scalechat.server.http import build_app
 from scalechat.server.http_access import Access
@@ -36,6 +36,7 @@ from scalechat.server.metrics import Counters, Gauges, Metrics
 from scalechat.server.outbox import Backlog, QueueLimits
 from scalechat.server.presence import PresenceBoard
 from scalechat.server.pump import open_pump
+from scalechat.server.recent import Recent
 from scalechat.server.resync import Resync
 from scalechat.server.site import Here, Site, Stats
 from scalechat.server.slow_consumer import RoomPolicies
@@ -121,12 +122,20 @@ class Node:
             self._backlog,
             read_gauges=self._gauges,
             loop_lag_p99_s=lambda: self.loop_lag.recent_p99_s,
-            note_accepts=lambda per_s: self._accept_rate.note(per_s, self.loop_lag.worst_s(SAMPLE_S)),
+            note=self.note_second,
             log_period_s=config.log_period_s,
+        )
+        self._recent = Recent(
+            self._metrics.fanout_duration_s,
+            connections=lambda: len(self.hub.members),
+            queue_bytes=lambda: self._backlog.bytes,
+            queue_age_s=lambda: self._backlog.oldest_age_s(trio.current_time()),
+            worst_lag_s=lambda: self.loop_lag.worst_s(SAMPLE_S),
         )
         self.here = Here(
             self.hub,
             self._metrics,
+            self._recent,
             read_stats=self._stats,
             not_ready=self._not_ready,
             knows_all_nodes=not self.bus.spans_nodes,
@@ -203,6 +212,11 @@ class Node:
             if slot % 100 == 99:
                 await trio.lowlevel.checkpoint()
         await self._http.drain()
+
+    def note_second(self, rates: Rates) -> None:
+        """A second is over, and these were its rates."""
+        self._accept_rate.note(rates.accepts_per_s, self.loop_lag.worst_s(SAMPLE_S))
+        self._recent.note(rates)
 
     def _observe_sweep(self, seconds: float) -> None:
         self._metrics.fanout_duration_s.observe(seconds)

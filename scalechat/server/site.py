@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from heapq import nlargest
 from typing import Literal, Protocol
 
 from prometheus_client.metrics_core import Metric
 from pydantic import BaseModel, Field
 
 from scalechat.server.hub import Hub
+from scalechat.server.member import Member
 from scalechat.server.metrics import Metrics
+from scalechat.server.recent import Recent, Sample
 
 SortConnections = Literal["queue", "age", "connected"]
 
@@ -73,6 +76,9 @@ class Site(Protocol):
     async def stats(self) -> Stats:
         """The live figures."""
 
+    async def recent(self, since_unix_s: int) -> list[Sample]:
+        """A sample of each of the last seconds after that one, oldest first."""
+
     async def not_ready(self) -> str | None:
         """Why no more clients should be sent here, or None."""
 
@@ -94,6 +100,7 @@ class Here:
         self,
         hub: Hub,
         metrics: Metrics,
+        recent: Recent,
         *,
         read_stats: Callable[[], Stats],
         not_ready: Callable[[], str | None],
@@ -102,6 +109,7 @@ class Here:
     ) -> None:
         self._hub = hub
         self._metrics = metrics
+        self._recent = recent
         self._read_stats = read_stats
         self._not_ready = not_ready
         self._now_s = now_s
@@ -118,12 +126,21 @@ class Here:
     async def stats(self) -> Stats:
         return self._read_stats()
 
+    async def recent(self, since_unix_s: int) -> list[Sample]:
+        return self._recent.since(since_unix_s)
+
     async def not_ready(self) -> str | None:
         return self._not_ready()
 
     async def connections(self, sort: SortConnections, limit: int) -> Connections:
         moment_s = self._now_s()
-        every = [
+        keys: dict[SortConnections, Callable[[Member], float]] = {
+            "queue": lambda m: m.outbox.bytes,
+            "age": lambda m: m.outbox.age_s(moment_s),
+            "connected": lambda m: -m.connected_unix_s,
+        }
+        # Only those that are asked for are described: of 10,000 that would hold the loop up for longer than a sweep.
+        chosen = [
             ConnectionOut(
                 session=m.session_id,
                 clientId=m.client_id,
@@ -135,9 +152,9 @@ class Here:
                 queue_age_s=round(m.outbox.age_s(moment_s), 3),
                 connected_unix_s=m.connected_unix_s,
             )
-            for m in self._hub.members.values()
+            for m in nlargest(limit, self._hub.members.values(), key=keys[sort])
         ]
-        return Connections(total=len(every), connections=largest(every, sort, limit))
+        return Connections(total=len(self._hub.members), connections=chosen)
 
     async def kick(self, session_id: str) -> bool:
         return self._hub.kick(session_id)

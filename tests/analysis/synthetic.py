@@ -58,6 +58,7 @@ class Case:
     finished: bool = True
     objective_ms: float | None = 200.0
     invalid: str | None = None
+    interrupted: bool = False
 
     @property
     def phases(self) -> list[Phase]:
@@ -301,6 +302,8 @@ def _validity(case: Case) -> Validity:
 
 
 def _outcome(case: Case) -> tuple[str, int]:
+    if case.interrupted:
+        return "interrupted", 105
     if case.invalid:
         return "invalid", 97
     failed = any(not objective.ok for objective in _objectives(case))
@@ -319,6 +322,7 @@ def _summary(run_id: str, case: Case) -> Summary:
         validity=_validity(case),
         verdict=verdict,  # type: ignore[arg-type]
         exit_code=code,
+        interrupted=case.interrupted,
     )
 
 
@@ -377,4 +381,5 @@ def _manifest(run_id: str, case: Case) -> Manifest:
         verdict=verdict,  # type: ignore[arg-type]
         objectives=_objectives(case),
         exit_code=code,
+        interrupted=case.interrupted,
     )

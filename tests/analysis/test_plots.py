@@ -96,12 +96,13 @@ def test_the_ledger_shows_every_account_and_what_is_not_known(analyse: Analyse) 
 
 
 def test_the_verdict_gives_its_reasons(analyse: Analyse) -> None:
-    """A missed objective and a doubtful measurement are named, an unfinished run is called so."""
+    """A missed objective and a doubtful measurement are named, an unfinished or interrupted run is called so."""
     assert "objective missed: p99(delivery) < 200ms (it was 427.5 ms)" in words(
         tables.verdict(analyse(Case(latency_ms=150)))
     )
     assert "generator CPU 92 %" in words(tables.verdict(analyse(Case(invalid="generator CPU 92 %"))))
     assert "unfinished" in words(tables.verdict(analyse(Case(finished=False))))
+    assert "interrupted Somebody ended the run" in words(tables.verdict(analyse(Case(interrupted=True))))
 
 
 def test_foreign_text_stays_text(tmp_path: Path) -> None:

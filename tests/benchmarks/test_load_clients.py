@@ -2,7 +2,9 @@
 
 import msgspec
 
-from benchmarks.load_clients import Figures, Record, Sitting, block
+from benchmarks.load_clients.figures import Figures, Record, Row, Sitting
+from benchmarks.load_clients.rows import BARS
+from benchmarks.load_clients.tables import bars_block, tools_block
 from benchmarks.machine import look
 
 
@@ -35,6 +37,17 @@ def test_the_table_has_a_line_for_each_and_the_reason_for_what_is_missing() -> N
     ours = msgspec.structs.replace(record("ours"), loaded={1.0: figures(4_000_000)}, idle=figures(1))
     gone = record("other", skipped="needs npm")
     sitting = Sitting(began="2026-01-01", command="c", commit="f", machine=look(10), records=[ours, gone])
-    lines = block(sitting).splitlines()
+    lines = tools_block(sitting).splitlines()
     assert lines[2] == "| ours | a count | 2,000 | 0.25 | 50% | 15.0 |"
     assert lines[3].startswith("| other | not measured: needs npm |")
+
+
+def test_a_bar_is_met_only_by_runs_in_which_nothing_was_wrong() -> None:
+    """A client that loses deliveries is cheap."""
+    bar = next(bar for bar in BARS if bar.scenario == "equal")
+    row = Row(name=bar.scenario, title="equal", commit="f", runs=[figures(4_000_000)])
+    sitting = Sitting(began="2026-01-01", command="c", commit="f", machine=look(10), records=[], rows=[row])
+    line = f"| equal | {bar.what} | ≥ 1000 k | 2,000 k | "
+    assert line + "met |" in bars_block(sitting)
+    row.runs[0] = msgspec.structs.replace(row.runs[0], wrong=1)
+    assert line + "not met: 1 deliveries or clients lost |" in bars_block(sitting)

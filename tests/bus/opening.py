@@ -58,17 +58,35 @@ async def open_redis_node(
     redis: RedisServer | RedisCluster, *, lease_s: int = KEEPING.lease_s, deadline_s: float = DEADLINE_S
 ) -> AsyncIterator[OpenBus]:
     """One more node on a Redis that is there."""
-    bus = RedisBus(parse_address(redis.url), replace(KEEPING, lease_s=lease_s), deadline_s=deadline_s)
-    events: list[Event] = []
 
     async def forget(room: str) -> None:
         shard = shard_of(room)
         redis.cli("del", shard.room(room).decode(), shard.log(room).decode())  # A cluster's other servers decline.
 
+    keeping = replace(KEEPING, lease_s=lease_s)
+    async with open_redis_url(redis.url, keeping, deadline_s=deadline_s, forget=forget) as node:
+        yield node
+
+
+@asynccontextmanager
+async def open_redis_url(
+    url: str,
+    keeping: Keeping = KEEPING,
+    *,
+    deadline_s: float = DEADLINE_S,
+    forget: Callable[[str], Awaitable[None]] | None = None,
+) -> AsyncIterator[OpenBus]:
+    """A node on whatever Redis is there."""
+    bus = RedisBus(parse_address(url), keeping, deadline_s=deadline_s)
+    events: list[Event] = []
     async with trio.open_nursery() as nursery:
         await nursery.start(bus.run, events.append)
-        yield OpenBus(bus, events, bus.wait_caught_up, forget)
+        yield OpenBus(bus, events, bus.wait_caught_up, forget or _forget_nothing)
         nursery.cancel_scope.cancel()
+
+
+async def _forget_nothing(_room: str) -> None:
+    raise NotImplementedError("nobody can reach into this Redis")
 
 
 @asynccontextmanager

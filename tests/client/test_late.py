@@ -13,7 +13,8 @@ from trio.testing import memory_stream_pair
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from scalechat.client.late import LateWebSocket, open_websocket
-from scalechat.client.transport import LaneStream, SharedReader
+from scalechat.client.shared_reader import SharedReader
+from scalechat.client.transport import LaneStream
 from scalechat.wire.frames import close_frame, ping_frame, text_frame
 from scalechat.wire.handshake import accept_of, accept_response, parse_upgrade
 

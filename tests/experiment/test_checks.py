@@ -37,7 +37,7 @@ def test_silence_proves_nothing(operator: str) -> None:
 
 
 def test_the_figures_a_check_speaks_of_are_known() -> None:
-    assert names_in(symptom("before.a > 3 * after.server.b.max")) == ["a", "server.b.max"]
+    assert names_in("before.a > 3 * after.server.b.max") == ["a", "server.b.max"]
 
 
 @pytest.mark.parametrize("wrong", ["missing > 3", "before.missing", "before.x > y", "before.x > 3; after.y > 1", ""])

@@ -6,7 +6,8 @@ import pytest
 
 from scalechat.config import OperationalError
 from scalechat.experiment.checks import Check
-from scalechat.experiment.play import play, read_outcome
+from scalechat.experiment.outcome import read_outcome
+from scalechat.experiment.play import play
 from scalechat.experiment.spec import Action, Experiment, Side
 
 
@@ -19,6 +20,7 @@ def experiment(*checks: Check, before: Side, after: Side) -> Experiment:
         story="none",
         page="none",
         compose="none",
+        finding="{before.clients} and {after.clients}",
         before=before,
         after=after,
         checks=list(checks),

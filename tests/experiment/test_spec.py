@@ -4,21 +4,26 @@ from pathlib import Path
 
 import pytest
 
+from scalechat.analysis.experiment_picture import panel_of
 from scalechat.config import UsageError
+from scalechat.experiment.checks import names_in
 from scalechat.experiment.command import catalogue
-from scalechat.experiment.spec import Limits, Setting, read_experiment
-from scalechat.experiment.stage import flags
+from scalechat.experiment.spec import Limits, Settings, flags, read_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("path", catalogue().values(), ids=lambda path: path.stem)
 def test_an_experiment_is_complete(path: Path) -> None:
-    """It has a page, and its numbers and names are its own."""
+    """It has a page, a finding with figures in it, and a picture that can be drawn."""
     experiment = read_experiment(path)
     assert experiment.story.strip()
     assert experiment.before.about != experiment.after.about
     assert (ROOT / "docs" / "scale-problems" / experiment.page).is_file()
+    assert names_in(experiment.finding)
+    assert len(experiment.draws) <= 2
+    for word in experiment.draws:
+        panel_of(word)
 
 
 def test_no_two_experiments_are_about_the_same_problem() -> None:
@@ -49,5 +54,5 @@ def test_limits_are_put_in_front_of_the_command() -> None:
 
 
 def test_settings_become_flags() -> None:
-    settings: dict[str, Setting] = {"msg_frequency": 500, "slo": ["a", "b"], "quiet": True, "reconnect": False}
+    settings: Settings = {"msg_frequency": 500, "slo": ["a", "b"], "quiet": True, "reconnect": False}
     assert flags(settings) == ["--msg-frequency", "500", "--slo", "a", "--slo", "b", "--quiet", "--no-reconnect"]

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalechat.load.broadcasts import GRACE_NS, WINDOW_NS, Broadcast, Broadcasts
+from scalechat.load.broadcast import Broadcast
+from scalechat.load.broadcasts import GRACE_NS, WINDOW_NS, Broadcasts
 
 SECOND = 1_000_000_000
 

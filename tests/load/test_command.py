@@ -106,7 +106,7 @@ def test_ctrl_c_writes_the_run(serve_process: ServeProcess, tmp_path: Path) -> N
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=END_S)
     assert process.returncode == 105, stderr
-    assert stdout.splitlines()[0].startswith("verdict   interrupted")
+    assert stdout.splitlines()[0] == "verdict   interrupted"
     assert "Traceback" not in stderr
     run = only_run(tmp_path)
     assert run.manifest is not None
@@ -193,7 +193,10 @@ def test_a_run_interrupted_in_its_ramp_is_interrupted_and_written(
     assert "Traceback" not in stderr
     run = only_run(tmp_path)
     assert run.manifest is not None
-    assert run.manifest.interrupted
+    written = [json.loads((run.path / name).read_bytes()) for name in ("run.json", "summary.json")]
+    assert [(each["verdict"], each["interrupted"], each["exit_code"]) for each in written] == 2 * [
+        ("interrupted", True, 105)
+    ]
     assert 1 <= len([row for row in run.rows(ConnectionRow) if row.opened_s is not None]) < 50
 
 

@@ -107,6 +107,23 @@ async def test_a_port_where_nobody_listens_is_told_with_what_to_do(free_port: in
         await TcpConnector.resolve(f"ws://127.0.0.1:{free_port}/ws")
 
 
+async def test_clients_beyond_what_an_address_may_have_dial_from_the_next_one() -> None:
+    """Loopback has many: the first two from 127.0.0.1, the third from 127.0.0.2."""
+    with trio.socket.socket() as listener:
+        await listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with trio.fail_after(10):
+            url = f"ws://127.0.0.1:{listener.getsockname()[1]}/ws"
+            connector = await TcpConnector.resolve(url, clients_per_address=2)
+            sources = []
+            for client in range(3):
+                link = await connector.open(client)
+                assert link.sock is not None
+                sources.append(link.sock.getsockname()[0])
+                await link.stream.aclose()
+    assert sources == ["127.0.0.1", "127.0.0.1", "127.0.0.2"]
+
+
 async def test_a_name_nobody_has_is_told() -> None:
     """`.invalid` never resolves (RFC 2606)."""
     with pytest.raises(OperationalError, match=r"cannot resolve 'nobody\.invalid'"):

@@ -24,7 +24,7 @@ def recorder_of(clients: int = 2, *, steady_from_ns: int = 0) -> Recorder:
 
 def publish(recorder: Recorder, intended_ns: int, sent_ns: int | None = None) -> array[int]:
     recorder.published(0, size_bytes=100, intended_ns=intended_ns, sent_ns=sent_ns or intended_ns)
-    row = recorder.broadcasts.row_of(0, recorder.next_number(0) - 1)
+    row = recorder.broadcasts.row_of(0, recorder.roll.next_number(0) - 1)
     assert row is not None
     return array("q", [row])
 
@@ -33,12 +33,12 @@ def test_latency_counts_from_the_intended_time_and_from_sending_apart() -> None:
     """What the generator was late is in the first and not in the second."""
     recorder = recorder_of()
     rows = publish(recorder, 1000, sent_ns=1000 + 3 * MS)
-    recorder.deliver(0, rows, 1000 + 5 * MS)
+    recorder.deliveries.add(0, rows, 1000 + 5 * MS)
     recorder.end_window()
     steady = PhaseNumber.STEADY
-    assert recorder.total(steady, "delivery").max_ns == 5 * MS
-    assert recorder.total(steady, "delivery_from_send").max_ns == 2 * MS
-    assert recorder.total(steady, "send_lag").max_ns == 3 * MS
+    assert recorder.windows.total(steady, "delivery").max_ns == 5 * MS
+    assert recorder.windows.total(steady, "delivery_from_send").max_ns == 2 * MS
+    assert recorder.windows.total(steady, "send_lag").max_ns == 3 * MS
 
 
 def test_a_late_warm_up_message_does_not_leak_into_the_measured_phase() -> None:
@@ -46,10 +46,10 @@ def test_a_late_warm_up_message_does_not_leak_into_the_measured_phase() -> None:
     recorder = recorder_of(steady_from_ns=10 * MS)
     early, late = publish(recorder, 9 * MS), publish(recorder, 10 * MS)
     recorder.phase = PhaseNumber.STEADY
-    recorder.deliver(0, early + late, 50 * MS)
+    recorder.deliveries.add(0, early + late, 50 * MS)
     recorder.end_window()
-    assert recorder.total(PhaseNumber.WARMUP, "delivery").max_ns == 41 * MS
-    assert recorder.total(PhaseNumber.STEADY, "delivery").max_ns == 40 * MS
+    assert recorder.windows.total(PhaseNumber.WARMUP, "delivery").max_ns == 41 * MS
+    assert recorder.windows.total(PhaseNumber.STEADY, "delivery").max_ns == 40 * MS
 
 
 def test_windows_add_up_to_the_total() -> None:
@@ -59,20 +59,20 @@ def test_windows_add_up_to_the_total() -> None:
     for second in range(3):
         rows = publish(recorder, second * 1000 * MS)
         for client in range(2):
-            recorder.deliver(client, rows, second * 1000 * MS + MS)
+            recorder.deliveries.add(client, rows, second * 1000 * MS + MS)
         windows = dict(recorder.end_window())
         counts.append(windows[PhaseNumber.STEADY, "delivery"].count)
     assert counts == [2, 2, 2]
-    assert recorder.total(PhaseNumber.STEADY, "delivery").count == 6
+    assert recorder.windows.total(PhaseNumber.STEADY, "delivery").count == 6
     assert recorder.end_window() == []
 
 
 def test_negative_latencies_are_kept() -> None:
     """A clock error must show, and not vanish."""
     recorder = recorder_of()
-    recorder.deliver(0, publish(recorder, 5 * MS), 3 * MS)
+    recorder.deliveries.add(0, publish(recorder, 5 * MS), 3 * MS)
     recorder.end_window()
-    assert recorder.total(PhaseNumber.STEADY, "delivery").min_ns == -2 * MS
+    assert recorder.windows.total(PhaseNumber.STEADY, "delivery").min_ns == -2 * MS
 
 
 def test_first_and_last_delivery_of_a_broadcast_are_measured_when_it_is_complete() -> None:
@@ -80,12 +80,12 @@ def test_first_and_last_delivery_of_a_broadcast_are_measured_when_it_is_complete
     recorder = recorder_of(clients=3)
     rows = publish(recorder, 0)
     for client, arrived in enumerate((7 * MS, 2 * MS, 9 * MS)):
-        recorder.deliver(client, rows, arrived)
+        recorder.deliveries.add(client, rows, arrived)
     recorder.flush()
     recorder.closed(5000 * MS, 10)
     recorder.end_window()
-    assert recorder.total(PhaseNumber.STEADY, "broadcast_first").max_ns == 2 * MS
-    assert recorder.total(PhaseNumber.STEADY, "broadcast_last").max_ns == 9 * MS
+    assert recorder.windows.total(PhaseNumber.STEADY, "broadcast_first").max_ns == 2 * MS
+    assert recorder.windows.total(PhaseNumber.STEADY, "broadcast_last").max_ns == 9 * MS
 
 
 def test_each_connection_has_percentiles_of_its_own() -> None:
@@ -93,12 +93,12 @@ def test_each_connection_has_percentiles_of_its_own() -> None:
     recorder = recorder_of()
     for number in range(1, 201):
         rows = publish(recorder, number * MS)
-        recorder.deliver(0, rows, number * MS + (30 * MS if number > 190 else 3 * MS))
+        recorder.deliveries.add(0, rows, number * MS + (30 * MS if number > 190 else 3 * MS))
     recorder.flush()
-    p50, p99 = recorder.by_client.quantiles_ns(0, (0.5, 0.99))
+    p50, p99 = recorder.deliveries.by_client.quantiles_ns(0, (0.5, 0.99))
     assert p50 == pytest.approx(3 * MS, rel=0.07)
     assert p99 == pytest.approx(30 * MS, rel=0.07)
-    assert recorder.by_client.quantiles_ns(1, (0.5, 0.99)) == [None, None]
+    assert recorder.deliveries.by_client.quantiles_ns(1, (0.5, 0.99)) == [None, None]
 
 
 def test_a_server_that_broadcasts_what_it_refused_is_survived() -> None:
@@ -108,5 +108,5 @@ def test_a_server_that_broadcasts_what_it_refused_is_survived() -> None:
     rows = publish(recorder, 0)
     recorder.reject(0, 1)
     recorder.closed(60_000 * MS, 10)
-    recorder.deliver(0, rows, 60_001 * MS)
+    recorder.deliveries.add(0, rows, 60_001 * MS)
     assert [key for key, _ in recorder.end_window()] == [(PhaseNumber.STEADY, "send_lag")]

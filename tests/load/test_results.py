@@ -273,8 +273,10 @@ def test_another_major_schema_is_refused(tmp_path: Path) -> None:
     """A run of schema 2 is not half understood but refused in one line."""
     run_dir = finished_run(tmp_path)
     text = (run_dir / "run.json").read_text()
-    (run_dir / "run.json").write_text(text.replace('"schema_version": "1.0"', '"schema_version": "2.0"'))
-    with pytest.raises(OperationalError, match=r"schema 2\.0, this program reads 1\.0"):
+    stated = f'"schema_version": "{SCHEMA_VERSION}"'
+    assert stated in text
+    (run_dir / "run.json").write_text(text.replace(stated, '"schema_version": "2.0"'))
+    with pytest.raises(OperationalError, match=r"schema 2\.0, this program reads 1\.1"):
         read_run(run_dir)
 
 

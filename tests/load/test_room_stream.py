@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import memory_stream_pair
 
-from scalechat.client.transport import LaneStream, SharedReader
+from scalechat.client.shared_reader import SharedReader
+from scalechat.client.transport import LaneStream
 from scalechat.config import LoadConfig
 from scalechat.load import payload
 from scalechat.load.connector import TcpConnector
@@ -20,6 +21,7 @@ from scalechat.load.decoding import Batch, Decoder
 from scalechat.load.dialects import Names, ScaleChatV1
 from scalechat.load.errors import ErrorLog
 from scalechat.load.inbox import Inbox
+from scalechat.load.last_account import close_accounts
 from scalechat.load.ledger import Outcome, RecipientLedger
 from scalechat.load.payload import Header
 from scalechat.load.plan import Plan
@@ -41,10 +43,13 @@ Sent = tuple[int, int]
 """(publisher, number): the one room has them as slots too."""
 
 
-def message_frame(sent: Sent) -> bytes:
+def message_frame(sent: Sent, to: int | None = None) -> bytes:
+    """`to`: in bytes that no other member gets."""
     publisher, number = sent
     text = payload.encode(Header(RUN, publisher, number, 5, 6, 7), 60 + number % 90).decode()
-    said = {"clientId": f"c{publisher}", "Message": text, "room": "r", "seq": number, "ts": 1}
+    said: dict[str, object] = {"clientId": f"c{publisher}", "Message": text, "room": "r", "seq": number, "ts": 1}
+    if to is not None:
+        said["to"] = to
     return text_frame(json.dumps(said).encode())
 
 
@@ -79,16 +84,19 @@ def what_members_get(draw: st.DrawFn) -> tuple[list[Sent], list[list[Sent | None
     st.lists(st.tuples(st.integers(0, MEMBERS - 1), st.integers(1, 2500)), max_size=40),
     st.sampled_from([1, 8, 4096]),
     st.booleans(),
+    st.sets(st.integers(0, MEMBERS - 1)),
 )
 def test_following_accounts_as_reading_does(
     given_streams: tuple[list[Sent], list[list[Sent | None]]],
     reads: list[tuple[int, int]],
     rooms_that_share_memory: int,
     flush: bool,
+    own_bytes: set[int],
 ) -> None:
-    """However the bytes are cut, whoever reads first, whatever is lost, doubled or in another order for whom."""
+    """However the bytes are cut, whoever reads first, whatever is lost, doubled or in another order for whom, and who
+    gets it in bytes of his own."""
     published, streams = given_streams
-    trio.run(_both_ways, published, streams, reads, rooms_that_share_memory, flush)
+    trio.run(_both_ways, published, streams, reads, rooms_that_share_memory, flush, own_bytes)
 
 
 class Deaf:
@@ -107,6 +115,7 @@ async def _both_ways(
     reads: list[tuple[int, int]],
     rooms_that_share_memory: int,
     flush: bool,
+    own_bytes: set[int],
 ) -> None:
     plan = Plan.of(LoadConfig(clients=MEMBERS, rooms=1, publishers=PUBLISHERS), 1)
     recorder = Recorder(plan, acknowledged=True)
@@ -148,7 +157,10 @@ async def _both_ways(
                 inbox.open(0, again=False)
             for publisher, _ in published:
                 recorder.published(publisher, size_bytes=100, intended_ns=0, sent_ns=1)
-            bytes_for = [b"".join(ping_or_message(sent) for sent in stream) for stream in streams]
+            bytes_for = [
+                b"".join(ping_or_message(sent, member if member in own_bytes else None) for sent in stream)
+                for member, stream in enumerate(streams)
+            ]
             for member, count in (*reads, *((member, 1_000_000) for member in range(MEMBERS))):
                 read, bytes_for[member] = bytes_for[member][:count], bytes_for[member][count:]
                 if read:
@@ -172,21 +184,21 @@ async def _both_ways(
     counters = recorder.counters
     assert counters.delivered == totals[Outcome.FIRST] + totals[Outcome.LATE]
     assert (counters.duplicated, counters.reordered) == (totals[Outcome.DUPLICATE], totals[Outcome.LATE])
-    left = recorder.end_run(never_ns=1, now_ns=now_ns)
+    left = close_accounts(recorder, never_ns=1, now_ns=now_ns)
     assert {(message.publisher, message.number): message.delivered for message in left} == {
         sent: got[sent] for sent in published
     }
     recorder.end_window()
     missing = sum(message.missing for message in left)
-    assert recorder.merged("delivery").count == counters.delivered + missing
-    assert recorder.merged("delivery_from_send").count == counters.delivered
+    assert recorder.windows.merged("delivery").count == counters.delivered + missing
+    assert recorder.windows.merged("delivery_from_send").count == counters.delivered
 
 
-def ping_or_message(sent: Sent | None) -> bytes:
+def ping_or_message(sent: Sent | None, to: int | None) -> bytes:
     """Answers are texts for one member; a ping is the library's."""
     if sent is None:
         return text_frame(b'{"type":"ack","id":"0-9999","room":"r","seq":1}') + ping_frame(b"x")
-    return message_frame(sent)
+    return message_frame(sent, to)
 
 
 def _lane(inbox: Inbox, reader: SharedReader[Batch], nursery: trio.Nursery) -> LaneStream[Batch]:

@@ -95,7 +95,11 @@ async def test_an_interrupted_run_is_written(autojump_clock: MockClock, tmp_path
     outcome = await virtual_run(
         Broadcaster(v1=True).serve, tmp_path, meanwhile=meanwhile, watcher=watcher, clients=5, duration_s=60.0
     )
-    assert (outcome.exit_code, outcome.summary.interrupted, outcome.summary.verdict) == (105, True, "pass")
+    assert (outcome.exit_code, outcome.summary.interrupted, outcome.summary.verdict) == (105, True, "interrupted")
+    assert (outcome.manifest.exit_code, outcome.manifest.interrupted, outcome.manifest.verdict) == (
+        *(105, True),
+        "interrupted",
+    )
     assert outcome.manifest.ledger.missing == 0
     assert outcome.manifest.phases[-1].end_s < 4
     assert watcher.notes == ["ending the run: interrupted"]

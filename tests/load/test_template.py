@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from scalechat.client.transport import SharedReader
+from scalechat.client.shared_reader import SharedReader
 from scalechat.config import OperationalError
 from scalechat.load.dialects import UNKNOWN, Acknowledged, Entered, Names, Nothing, Refused, Reply
 from scalechat.load.results import ErrorRow, read_run

@@ -95,10 +95,22 @@ def test_objectives_met_under_less_load_than_asked_for_are_not_met() -> None:
 
 
 def test_an_interrupted_run_says_so() -> None:
-    """Exit code 105; being cut short is then nobody's failure, but what was missed before still is."""
+    """Exit code 105 and that verdict, whatever was met or missed before; the objectives say how they stood."""
     facts = replace(GOOD, interrupted=True, completed=False, why_not="interrupted")
-    assert outcome(judged(facts, EXACT)) == ("pass", 105)
-    assert outcome(judged(facts, EXACT, missing=1)) == ("fail", 105)
+    for missing in (0, 1):
+        judgement = judged(facts, EXACT, missing=missing)
+        assert outcome(judgement) == ("interrupted", 105)
+        assert judgement.validity.valid
+        assert judgement.objectives[0].ok is (missing == 0)
+
+
+def test_an_interrupted_run_with_too_few_samples_is_not_called_invalid() -> None:
+    """They would have come; a generator that was overloaded until then is doubted all the same."""
+    facts = replace(GOOD, interrupted=True, completed=False, why_not="interrupted", intended=0, in_time=0)
+    assert judged(facts, FAST, samples=3).validity.valid
+    judgement = judged(replace(facts, cpu_ratio=0.9), FAST, samples=3)
+    assert outcome(judgement) == ("interrupted", 105)
+    assert [reason.code for reason in judgement.validity.reasons] == ["generator_cpu"]
 
 
 def test_readers_alone_are_a_run_as_well() -> None:

@@ -168,7 +168,7 @@ async def test_a_token_names_its_bearer_and_bounds_its_rooms(autojump_clock: Moc
         "token=",
         "token=rubbish",
         "token=" + jwt.encode({"sub": "alice"}, "another secret of some length....", algorithm="HS256"),
-        "token=" + jwt.encode({"sub": "alice"}, None, algorithm="none"),
+        "token=" + jwt.encode({"sub": "alice"}, "", algorithm="none"),
         "token=" + jwt.encode({"name": "alice"}, SECRET, algorithm="HS256"),
         "token=" + token(sub=7),
         "token=" + token(exp=1),

@@ -2,7 +2,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from scalechat.server.figures import Figures
+from scalechat.server.figures import Figures, Rates
 from scalechat.server.metrics import Counters, Gauges
 from scalechat.server.outbox import Backlog
 
@@ -22,13 +22,13 @@ class Node:
     def __init__(self, log_period_s: float = 10.0) -> None:
         self.counters = Counters()
         self.backlog = Backlog(bytes=77)
-        self.accepts_per_s: list[float] = []
+        self.noted: list[Rates] = []
         self.figures = Figures(
             self.counters,
             self.backlog,
             read_gauges=lambda: GAUGES,
             loop_lag_p99_s=lambda: 0.0012345,
-            note_accepts=self.accepts_per_s.append,
+            note=self.noted.append,
             log_period_s=log_period_s,
         )
 
@@ -46,7 +46,7 @@ async def test_rates_are_those_of_the_last_second(autojump_clock: MockClock, nur
     assert node.figures.rates.rss_bytes > 10**7
     await trio.sleep(1)
     assert (node.figures.rates.publications_per_s, node.figures.rates.deliveries_per_s) == (0, 0)
-    assert node.accepts_per_s == [5, 0]
+    assert [rates.accepts_per_s for rates in node.noted] == [5, 0]
 
 
 async def test_one_line_a_period_is_logged(autojump_clock: MockClock, nursery: trio.Nursery) -> None:

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from trio.testing import wait_all_tasks_blocked
 
 from scalechat.config import ServeConfig
+from scalechat.server.figures import Rates
 from scalechat.server.metrics import CONNECTION_ERRORS, EVICTIONS, MESSAGE_KINDS
 
 from ..rough import NO_HEADERS, RoughPeer, plain, said
@@ -27,7 +28,7 @@ API = (
     ("GET", "/api/connections"),
     ("DELETE", "/api/connections/none"),
 )
-READ_ONLY = ("/metrics", "/stats", "/docs", "/openapi.json")
+READ_ONLY = ("/metrics", "/stats", "/stats/recent", "/docs", "/openapi.json")
 
 
 async def publish(server: Running, text: str, *, room: str = "tea", client: str = "bot", **more: object) -> Answer:
@@ -354,6 +355,34 @@ async def test_connections_are_listed_slowest_first_and_can_be_ended() -> None:
         assert (gone.status, gone.code) == (404, "not_found")
 
 
+async def test_the_slowest_are_named_to_whoever_has_the_key_alone() -> None:
+    """Everybody on loopback sees that somebody is slow; who it is, and from where, is private."""
+    async with running(OPEN) as server, server.peer() as quick, server.peer() as slow:
+        assert (await server.fetch("/stats/recent")).json["slowest"] == []
+        await quick.enter("/ws?clientId=quick&room=tea")
+        await slow.enter("/ws?clientId=slow&room=tea", v1=True)
+        await slow.hear_all(2)
+        await _stuff(server, slow, quick)
+        unnamed, named = [(await server.fetch("/stats/recent?sort=age", key=key)).json for key in (False, True)]
+        assert (unnamed["named"], named["named"]) == (False, True)
+        [nobody], [somebody] = unnamed["slowest"], named["slowest"]
+        assert nobody["who"] is None
+        assert nobody["queue_bytes"] == somebody["queue_bytes"] > 0
+        assert (somebody["who"]["clientId"], somebody["who"]["address"]) == ("slow", "127.0.0.1")
+
+
+async def test_the_last_seconds_come_as_columns_and_only_new_ones_when_asked() -> None:
+    """One list for each figure, all of one length."""
+    async with running(OPEN) as server:
+        for _ in range(3):
+            server.node.note_second(Rates(deliveries_per_s=5.0))
+        columns = (await server.fetch("/stats/recent")).json["columns"]
+        assert {len(column) for column in columns.values()} == {3}
+        assert columns["deliveries_per_s"] == [5.0, 5.0, 5.0]
+        newest = columns["unix_s"][-1]
+        assert (await server.fetch(f"/stats/recent?since={newest}")).json["columns"]["unix_s"] == []
+
+
 async def _stuff(server: Running, slow: RoughPeer, quick: RoughPeer) -> None:
     """Publish until the slow one, which reads nothing, has something queued."""
     (member,) = (m for m in server.node.hub.members.values() if m.client_id == "slow")
@@ -373,7 +402,7 @@ async def test_the_description_is_valid_and_describes_what_there_is() -> None:
         described = {(m.upper(), p) for p, methods in document["paths"].items() for m in methods}
         real = {(method, re.sub(r"/(tea|none)\b", _as_parameter, path)) for method, path in API}
         assert real <= described
-        assert {("GET", path) for path in ("/healthz", "/readyz", "/stats", "/metrics")} <= described
+        assert {("GET", path) for path in ("/healthz", "/readyz", "/stats", "/stats/recent", "/metrics")} <= described
         for method, path in real:
             operation = document["paths"][path][method.lower()]
             assert operation["summary"]

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from scalechat.server.assets import load_assets
 
 _IMPORT = re.compile(r'^import .* from "\./([\w-]+\.js)";$', re.MULTILINE)
@@ -28,9 +30,10 @@ def imports_of(name: str) -> set[str]:
     return found
 
 
-def test_the_head_announces_exactly_the_modules_that_the_page_imports() -> None:
+@pytest.mark.parametrize("page, module", [("index.html", "page.js"), ("dashboard.html", "dashboard.js")])
+def test_the_head_announces_exactly_the_modules_that_the_page_imports(page: str, module: str) -> None:
     """All come in one round trip; none that is not needed."""
-    assert sorted(_PRELOAD.findall(text_of("index.html"))) == sorted(imports_of("page.js"))
+    assert sorted(_PRELOAD.findall(text_of(page))) == sorted(imports_of(module))
 
 
 def test_the_client_module_needs_nothing_of_the_page() -> None:
@@ -41,5 +44,6 @@ def test_the_client_module_needs_nothing_of_the_page() -> None:
 def test_no_file_of_the_page_makes_markup_from_text_or_asks_others() -> None:
     """No innerHTML and its kin, no inline script or style, no other site."""
     page = {"index.html", "style.css", "page.js", *imports_of("page.js")}
+    page |= {"dashboard.html", "dashboard.css", "dashboard.js", *imports_of("dashboard.js")}
     found = {name: _FORBIDDEN.findall(text_of(name)) for name in sorted(page)}
     assert {name: hits for name, hits in found.items() if hits} == {}

@@ -30,8 +30,10 @@ log = structlog.get_logger("scalechat.bus")
 
 
 class Arriving:
-    """Owns the places and the calls to them. `writers`, `logs` and `read_last_notice` are set once, before `places`
-    run."""
+    """Owns the places and the calls to them.
+
+    `publisher`, `presence`, `logs` and `read_last_notice` are set once, before `places` run.
+    """
 
     def __init__(self, address: Address, readings: Readings, deliver: Deliver) -> None:
         self._cluster = address.cluster
@@ -45,7 +47,8 @@ class Arriving:
         self._begins = 0
         self.places = Places(address, serve=self._serve, arrive=self._arrive, changed=self._note_moved)
         self.calls = Calls(link_of=self.places.link_of, renew=self._begin, moved=self.places.moved)
-        self.writers: tuple[Writer, ...] = ()
+        self.publisher: Writer
+        self.presence: Writer
         self.logs: Log
         self.read_last_notice: Callable[[], Awaitable[bytes]]
 
@@ -79,8 +82,10 @@ class Arriving:
     async def _serve(self, place: Place) -> None:
         try:
             async with trio.open_nursery() as place.nursery:
-                for writer in self.writers:
-                    place.nursery.start_soon(writer.serve, place.ask)
+                lane = self.places.new_lane(place.address, "scalechat-write")
+                place.nursery.start_soon(self.places.keep, lane)
+                place.nursery.start_soon(self.publisher.serve, place.ask, lane)
+                place.nursery.start_soon(self.presence.serve, place.ask, place.ask)
                 self.see_to_readers()
                 await trio.sleep_forever()
         finally:
@@ -88,7 +93,7 @@ class Arriving:
 
     def _reader(self, place: Place, only: bytes) -> Reader:
         return Reader(
-            self.places.new_link(place.address, "scalechat-read"),
+            self.places.new_lane(place.address, "scalechat-read"),
             self._readings,
             wanted=lambda stream, slot: only in (b"", stream) and self.places.of(slot) is place,
             log=self.logs,
@@ -117,8 +122,8 @@ class Arriving:
                 await generation.begin(link, [(shard, *self._known.get(shard, ("", 0))) for shard in shards])
 
     def _note_moved(self) -> None:
-        for writer in self.writers:
-            writer.moved()
+        self.publisher.moved()
+        self.presence.moved()
         self.see_to_readers()
 
 

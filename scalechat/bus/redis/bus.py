@@ -68,7 +68,7 @@ class RedisBus:
             read_said=partial(self._questions.read_said, node=node),
         )
         self._presence.writer = Writer(self._presence, calls, waiting_jobs=STATEMENTS, waiting_bytes=waiting_bytes)
-        self._arriving.writers = (self._publisher, self._presence.writer)
+        self._arriving.publisher, self._arriving.presence = self._publisher, self._presence.writer
         self._arriving.logs = self._questions
         self._arriving.read_last_notice = self._questions.read_last_notice
 

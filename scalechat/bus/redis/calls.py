@@ -53,14 +53,16 @@ class Calls:
         assert isinstance(answer, list | int)
         return answer
 
-    async def all_once(self, link: Link, calls: Sequence[Command]) -> list[Reply | BusError | LinkDown]:
-        """One attempt at several calls; `LinkDown` is the answer to one that is worth another attempt.
+    async def all_once(
+        self, link: Link, calls: Sequence[Command], lane: Link | None = None
+    ) -> list[Reply | BusError | LinkDown]:
+        """One attempt at several calls, over a `lane` of the caller's own if it has one.
 
-        Raises `LinkDown` when that is true of all.
+        `LinkDown` is the answer to one that is worth another attempt. Raises `LinkDown` when that is true of all.
         """
         answers: list[Reply | BusError | LinkDown] = []
         unknown = moved = False
-        for answer in await link.call_all(calls):
+        for answer in await (lane or link).call_all(calls):
             if isinstance(answer, NoScriptError):
                 unknown = True
                 answers.append(LinkDown())

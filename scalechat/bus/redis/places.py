@@ -17,7 +17,9 @@ from coredis.exceptions import RedisError
 
 from scalechat.bus.base import BusError
 from scalechat.bus.redis.address import CONNECT_S, Address
+from scalechat.bus.redis.asking import Asking
 from scalechat.bus.redis.keys import SLOTS, Shard
+from scalechat.bus.redis.lane import Lane
 from scalechat.bus.redis.link import Elsewhere, Link, LinkDown
 from scalechat.config import OperationalError
 
@@ -34,7 +36,7 @@ class Place:
     """One Redis server."""
 
     address: Address
-    ask: Link
+    ask: Asking
     nursery: trio.Nursery | None = None
     """Of what is done there; None while nothing is."""
     kept: trio.CancelScope = field(default_factory=trio.CancelScope)
@@ -116,9 +118,9 @@ class Places:
             if self._address.cluster:
                 await self._keep_looking()
 
-    def new_link(self, address: Address, name: str) -> Link:
+    def new_lane(self, address: Address, name: str) -> Lane:
         """A connection that counts for whether the bus is up, once it is kept."""
-        return Link(address, name, self._note)
+        return Lane(address, name, self._note)
 
     async def keep(self, link: Link) -> None:
         """Run a connection until cancelled."""
@@ -135,10 +137,11 @@ class Places:
         if self._address.cluster:
             self._look.set()
         else:
-            self._places[self._address].ask.drop()  # A name may lead to another server by now.
+            for link in self._links:
+                link.drop()  # A name may lead to another server by now.
 
     def _place(self, address: Address) -> Place:
-        return Place(address, self.new_link(address, "scalechat-write"))
+        return Place(address, Asking(address, "scalechat-ask", self._note))
 
     async def _keep(self, place: Place) -> None:
         with place.kept:
@@ -151,7 +154,9 @@ class Places:
     async def _wait_first(self, place: Place) -> None:
         where = place.address.shown
         with trio.move_on_after(2 * CONNECT_S):
-            await place.ask.wait_up()
+            await place.ask.wait_tried()
+            if place.ask.turned_away:
+                raise OperationalError(f"cannot use the Redis at {where}: {self._down[place.ask]}")
             version = place.ask.server_version
             if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
                 raise OperationalError(f"Redis {version} at {where} is too old: it must be 7.0 or newer")

@@ -20,14 +20,13 @@ from scalechat.bus.redis.address import ANSWER_S
 from scalechat.bus.redis.following import Followed, OutOfStep, Reading, catch_up, parse_id
 from scalechat.bus.redis.keys import NOTICE_KEY, NOTICE_SLOT, Shard
 from scalechat.bus.redis.link import Command, Elsewhere, Link, LinkDown, Reply
+from scalechat.bus.redis.pace import wait_tick
 from scalechat.bus.redis.readings import Readings
 
 BLOCK_S: Final = 2.0
 """A read that finds nothing ends after this, so a dead connection is noticed soon after."""
 READ_ENTRIES: Final = 512
 """Entries of one read over all shards: a few ms of work, and with the largest messages 32 MiB."""
-PACE_S: Final = 0.003
-"""From one read to the next, at least: a read costs 0.1 ms whatever it brings. See `writer.PACE_S`."""
 SLICE: Final = 64
 """Entries delivered before other tasks get a turn."""
 NUDGE_S: Final = 0.02
@@ -106,8 +105,7 @@ class Reader:
                     await self._pause()
                     continue
                 await self._take(reply)
-                if (next_s := began_s + PACE_S) > trio.current_time():  # It did not have to wait: there is a lot.
-                    await trio.sleep_until(next_s)
+                await wait_tick(began_s)
 
     def changed(self) -> None:
         """There are shards to read here that there were not before."""

@@ -2,7 +2,7 @@
 
 Theory of operation. A job waits in the queue of its shard. One task per connection takes the first jobs of all its
 shards, one script call for each shard, writes them at once and waits for the answers; meanwhile the next ones gather.
-A quiet bus sends at once; a busy one sends every `PACE_S`, because a round trip costs the same for one message as for
+A quiet bus sends at once; a busy one at every tick (`pace`), because a round trip costs the same for one message as for
 many. A job leaves its queue when it is answered or nobody waits for it any more. When an answer is lost, what is still
 in the queue goes out again, in order: a publish is recognised by its fingerprint and a statement about presence is
 absolute, so saying either twice is saying it once.
@@ -21,6 +21,7 @@ from scalechat.bus.base import BusError
 from scalechat.bus.redis.calls import AWAY, DEADLINE_S, FULL, Calls
 from scalechat.bus.redis.keys import Shard
 from scalechat.bus.redis.link import Command, Link, LinkDown, Reply
+from scalechat.bus.redis.pace import wait_tick
 from scalechat.bus.redis.scripts import Script
 
 WAITING_JOBS: Final = 10_000
@@ -30,9 +31,6 @@ sent. Over that a publisher is told to come back."""
 BATCH_JOBS: Final = 128
 BATCH_BYTES: Final = 256 * 1024
 """One script call, at most (or one message, if that is larger): 128 messages hold Redis for a millisecond."""
-PACE_S: Final = 0.003
-"""From one round trip to the next, at least. A round trip costs this process 0.1 ms whatever is in it, and this pause
-and the reader's together stay well below the 10 ms within which a message should be on another node."""
 
 
 @dataclass(slots=True, eq=False)
@@ -123,23 +121,22 @@ class Writer:
         while self.jobs:
             await self._emptied.wait()
 
-    async def serve(self, link: Link) -> None:
-        """Do the jobs of the shards that `link` leads to, until cancelled."""
+    async def serve(self, link: Link, lane: Link) -> None:
+        """Do the jobs of the shards that `link` leads to, over `lane`, to the same Redis, until cancelled."""
         began_s = 0.0
         came = self._came[link] = trio.Event()
         while True:
-            await link.wait_up()
+            await lane.wait_up()
             batches = self._batches(link)
             if not batches:
                 await came.wait()
                 came = self._came[link] = trio.Event()
-                if (next_s := began_s + PACE_S) > trio.current_time():
-                    await trio.sleep_until(next_s)
+                await wait_tick(began_s)
                 continue
             began_s = trio.current_time()
             calls = [self._call(shard, jobs) for shard, jobs in batches]
             try:
-                replies = await self._calls.all_once(link, calls)
+                replies = await self._calls.all_once(link, calls, lane)
             except LinkDown:
                 await self._calls.pause()
                 continue
@@ -147,8 +144,8 @@ class Writer:
                 self._finish(shard, jobs, reply)
             if any(isinstance(reply, LinkDown) for reply in replies):
                 await self._calls.pause()
-            elif self._queues and (next_s := began_s + PACE_S) > trio.current_time():
-                await trio.sleep_until(next_s)
+            elif self._queues:
+                await wait_tick(began_s)
 
     def _batches(self, link: Link) -> list[tuple[Shard, list[Job]]]:
         return [(shard, _first(queue)) for shard, queue in self._queues.items() if self._calls.link_of(shard) is link]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from math import ceil
 from pathlib import Path
 
 from scalechat.config import CapacityConfig, LoadConfig, UsageError
@@ -37,7 +38,8 @@ class Quantity:
             raise UsageError("--vary rate needs somebody who publishes: raise --publishers")
         first, lowest = {
             "clients": (float(base.clients), float(max(base.rooms, base.processes))),
-            "rooms": (float(base.rooms), 1.0),
+            # So many that no process is without a client.
+            "rooms": (float(base.rooms), float(ceil(base.processes * base.rooms / base.clients))),
             "rate": (float(f"{self._publishers * 1e3 / base.msg_frequency_ms:.4g}"), _SLOWEST_PER_S),
         }[config.vary]
         highest = float(_MOST if config.max_value is None else config.max_value)

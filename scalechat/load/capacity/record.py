@@ -34,7 +34,7 @@ _VERDICTS: Final[dict[str, tuple[RunVerdict, int]]] = {
     "generator": ("invalid", EXIT_GENERATOR),
     "unclear": ("invalid", EXIT_SAMPLES),
     "none": ("fail", EXIT_MISSED),
-    "unfinished": ("invalid", EXIT_INTERRUPTED),
+    "unfinished": ("interrupted", EXIT_INTERRUPTED),
 }
 
 
@@ -93,13 +93,13 @@ class SearchRecord:
         """Write the answer; the search is finished. There must have been a run."""
         judged, exit_code = _VERDICTS[verdict.kind]
         if why_stopped is not None:
-            exit_code = EXIT_SAMPLES
+            judged, exit_code = "invalid", EXIT_SAMPLES
         last = self._outcomes[-1][1]
         best = self._best(verdict) or last
         text = answer_text(verdict, self._unit)
         reasons = [] if judged != "invalid" else [Reason(code=verdict.kind, text=why_stopped or text)]
         validity = Validity(valid=not reasons, reasons=reasons)
-        interrupted = verdict.kind == "unfinished" and why_stopped is None
+        interrupted = judged == "interrupted"
         objectives: list[Objective] = best.manifest.objectives
         manifest = Manifest(
             run_id=self.writer.run_id,

@@ -138,13 +138,13 @@ class Membership:
         return [client for client in range(plan.publishers) if plan.worker_of(client) == index]
 
     def _published(self, recorder: Recorder, publisher: int) -> int:
-        return recorder.published_by[self._plan.room_of(publisher)][self._plan.slot_of(publisher)]
+        return recorder.roll.published_by[self._plan.room_of(publisher)][self._plan.slot_of(publisher)]
 
     def _learn(self, index: int) -> None:
         """Enter into the recorder what is known of another worker."""
         if self._recorder is None:
             return
-        elsewhere = self._recorder.elsewhere
+        elsewhere = self._recorder.roll.elsewhere
         if index in self._shifts:
             elsewhere.shift_ns[index] = self._shifts[index]
         account = self._accounts.get(index)

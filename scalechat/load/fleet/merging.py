@@ -19,9 +19,9 @@ import msgspec
 from scalechat.load.histogram import Histogram
 from scalechat.load.part import Part, Unseen
 from scalechat.load.plan import Plan
-from scalechat.load.recorder import Key
 from scalechat.load.results import TABLES, BroadcastRow, HistogramRow, Run, RunWriter
 from scalechat.load.timeline import PHASE_NAMES
+from scalechat.load.windows import Key
 
 PARTS: Final = ".parts"
 """The directory with the workers' tables, in the run's; it is gone when the run is written."""

@@ -28,7 +28,7 @@ __all__ = [
     "Worker",
 ]
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 """Minor: something was added.  Major: something was renamed, removed or changed its meaning."""
 
 FIGURES = {
@@ -55,7 +55,8 @@ FIGURES = {
 }
 """Names and units of the figures in `summary.json`; a run may lack some and may add others."""
 
-Verdict = Literal["pass", "fail", "invalid"]
+Verdict = Literal["pass", "fail", "invalid", "interrupted"]
+"""An interrupted run has no other: it was not seen to its end, and its objectives say how they stood so far."""
 PhaseKind = Literal["ramp", "warmup", "steady", "drain"]
 Scalar = str | int | float | bool | None
 
@@ -192,7 +193,8 @@ class SearchAnswer(_Part, frozen=True, kw_only=True):
 class Manifest(_Part, frozen=True, kw_only=True):
     """`run.json`; its presence says that the run was finished.
 
-    `files` is filled in by the writer.  `interrupted` runs ended before their time but are whole.
+    `files` is filled in by the writer.  `interrupted` runs ended before their time but are whole;
+    their verdict is that word.
     """
 
     run_id: str

@@ -238,7 +238,7 @@ class SearchRow(Row, frozen=True, kw_only=True):
     probe: Annotated[int, _col("number of the probe: 1, 2, 3…")]
     quantity: Annotated[str, _col("what is varied: clients, rate or rooms")]
     value: Annotated[float, _col("how much of it")]
-    verdict: Annotated[str, _col("pass, fail or invalid")]
+    verdict: Annotated[str, _col("pass, fail, invalid or interrupted")]
     reason: Annotated[str | None, _col("why, when not pass")] = None
     step: Annotated[str | None, _col("why it was tried: first, double, halve, bisect, repeat or confirm")] = None
     outcome: Annotated[

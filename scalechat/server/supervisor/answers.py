@@ -11,6 +11,7 @@ import trio
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from scalechat.server.recent import Sample, together
 from scalechat.server.site import Connections, SiteError, Stats, largest
 from scalechat.server.supervisor.crew import Crew
 from scalechat.server.supervisor.questions import (
@@ -19,6 +20,7 @@ from scalechat.server.supervisor.questions import (
     AskKick,
     AskMetrics,
     AskReadiness,
+    AskRecent,
     AskStats,
     Kicked,
     Question,
@@ -45,6 +47,8 @@ class Answers:
         """The answer for all workers. Raises `SiteError` when none of them answers."""
         answers = await self._ask_all(question)
         match question:
+            case AskRecent():
+                return msgspec.json.encode(together([decode(answer, list[Sample]) for answer in answers.values()]))
             case AskMetrics():
                 snapshots = {worker: decode(answer, Snapshot) for worker, answer in answers.items()}
                 return msgspec.json.encode(self._totals.merge(snapshots) + families_of(self._own(snapshots)))

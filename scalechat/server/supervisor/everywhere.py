@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 from prometheus_client.metrics_core import Metric
 
+from scalechat.server.recent import Sample
 from scalechat.server.site import Connections, Here, SiteError, SortConnections, Stats
 from scalechat.server.supervisor.questions import (
     SUPERVISOR_ANSWERS_S,
@@ -16,6 +17,7 @@ from scalechat.server.supervisor.questions import (
     AskKick,
     AskMetrics,
     AskReadiness,
+    AskRecent,
     AskStats,
     Kicked,
     Question,
@@ -39,6 +41,11 @@ class Everywhere:
 
     async def stats(self) -> Stats:
         return Stats.model_validate_json(await self._ask(AskStats()))
+
+    async def recent(self, since_unix_s: int) -> list[Sample]:
+        # With the second before, since a worker that has no sample for a second counts with its last one.
+        found = decode(await self._ask(AskRecent(since_unix_s - 1)), list[Sample])
+        return [sample for sample in found if sample.unix_s > since_unix_s]
 
     async def not_ready(self) -> str | None:
         try:
@@ -66,6 +73,8 @@ def answer_for(here: Here) -> Answer:
             case AskStats():
                 stats = msgspec.Raw((await here.stats()).model_dump_json().encode())
                 return msgspec.json.encode(WorkerStats(stats, here.rooms))
+            case AskRecent(since_unix_s):
+                return msgspec.json.encode(await here.recent(since_unix_s))
             case AskReadiness():
                 return msgspec.json.encode(Readiness(await here.not_ready()))
             case AskConnections(sort, limit):

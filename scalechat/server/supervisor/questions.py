@@ -34,6 +34,10 @@ class AskStats(msgspec.Struct, tag="stats", frozen=True):
     pass
 
 
+class AskRecent(msgspec.Struct, tag="recent", frozen=True):
+    since_unix_s: int
+
+
 class AskReadiness(msgspec.Struct, tag="readiness", frozen=True):
     pass
 
@@ -47,7 +51,7 @@ class AskKick(msgspec.Struct, tag="kick", frozen=True):
     session_id: str
 
 
-Question = AskMetrics | AskStats | AskReadiness | AskConnections | AskKick
+Question = AskMetrics | AskStats | AskRecent | AskReadiness | AskConnections | AskKick
 
 
 class Readiness(msgspec.Struct, frozen=True):

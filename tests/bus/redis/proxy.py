@@ -45,7 +45,7 @@ class Proxy:
         async def there() -> None:
             nonlocal losing
             async for data in node:
-                for name in (b"scalechat-read", b"scalechat-write"):
+                for name in (b"scalechat-read", b"scalechat-write", b"scalechat-ask"):
                     if name in data:
                         names.add(name)
                 if self.lose_answer_to is not None and self.lose_answer_to in data:

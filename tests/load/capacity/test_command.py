@@ -36,6 +36,7 @@ def test_what_cannot_be_searched_is_one_line(tmp_path: Path) -> None:
         (("--slo", "fast"), "--slo 'fast' cannot be read"),
         (("--confirm", "4"), "--confirm 4 is more than --confirm-of 3"),
         (("--vary", "rate", "--publishers", "0"), "needs somebody who publishes"),
+        (("--rendezvous", "redis://127.0.0.1", "--expected-instances", "2"), "leave --rendezvous out"),
     ):
         done = capacity(tmp_path / "runs", *args)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr

@@ -8,7 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from scalechat.config import OperationalError
+from scalechat.config import CapacityConfig, OperationalError
+from scalechat.load.capacity.quantity import Quantity
 from scalechat.load.results import SearchRow, read_run
 from scalechat.load.runner import Interruption
 from tests.load.broadcaster import Broadcaster, Lies
@@ -77,6 +78,15 @@ async def test_rate_and_rooms_are_varied_as_well(
     assert last.offered_per_s == pytest.approx(offered_per_s, rel=0.05)
 
 
+@pytest.mark.parametrize("clients, rooms, processes, lowest", [(6, 3, 3, 2), (9, 3, 3, 1), (5, 4, 3, 3), (4, 4, 1, 1)])
+def test_fewer_rooms_leave_no_process_without_a_client(clients: int, rooms: int, processes: int, lowest: int) -> None:
+    """The search goes down to the fewest rooms whose clients are enough for the processes."""
+    config = CapacityConfig(vary="rooms", clients=clients, rooms=rooms, processes=processes)
+    quantity = Quantity.of(config)
+    assert quantity.aim().lowest == lowest
+    assert quantity.at(lowest, Path("runs")).clients >= processes
+
+
 async def test_a_server_that_never_holds_is_said_so(autojump_clock: MockClock, tmp_path: Path) -> None:
     """Down to one client, and the exit code of an objective that was missed."""
     found = await virtual_search(Saturating(0), tmp_path, clients=2, resolution=0.5, msg_frequency_ms=2.0)
@@ -106,7 +116,7 @@ async def test_an_interrupted_search_keeps_what_it_has_measured(autojump_clock: 
     assert found.text == "unfinished: 8 clients held (not confirmed)"
     run = read_run(found.search_dir)
     assert run.manifest is not None
-    assert run.manifest.interrupted
+    assert (run.manifest.verdict, run.manifest.interrupted, run.manifest.exit_code) == ("interrupted", True, 105)
     assert len(list(run.rows(SearchRow))) == 2
     assert len(list((found.search_dir / "probes").iterdir())) == 3
 

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
-from scalechat.client.transport import MAX_UNSENT_BYTES, LaneStream, SharedReader
+from scalechat.client.outgoing import MAX_UNSENT_BYTES
+from scalechat.client.shared_reader import SharedReader
+from scalechat.client.transport import LaneStream
 from scalechat.wire.frames import close_frame, masked_text_frame, ping_frame, text_frame
 
 HEAD = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"

@@ -1,13 +1,10 @@
-"""``python -m benchmarks.load_clients``: what one core of a load client can take in, beside what people use instead.
+"""What people use instead: clients of libraries, and Artillery. Each is offered more and more.
 
-The server is Scale-Chat on a core of its own; the clients sit in one room and all messages go to all of them. Each
-client is offered more and more; its figure is the most it received in a second without losing a connection.
+A tool's figure is the most it received in a second without losing a connection.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
 import json
 import os
 import shutil
@@ -18,95 +15,25 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 import psutil
 
-from benchmarks import machine, results
-from benchmarks.machine import ROOT, Machine
-from benchmarks.process import Cores, choose_cores, free_port, pinned, raise_file_limit, running, stop
-from benchmarks.publish import write_blocks
-from benchmarks.tables import number, table
+from benchmarks import machine
+from benchmarks.load_clients.figures import Figures, Record
+from benchmarks.load_clients.ours import TIMEOUT_S, Load, rss_of_one_kb, scalechat
+from benchmarks.load_clients.serving import OURS, served
+from benchmarks.machine import ROOT
+from benchmarks.process import Cores, pinned, stop
 
-DOCUMENT = ROOT / "docs/discussion/measuring.md"
-BUILD = Path(__file__).parent / ".build"
+BUILD = Path(__file__).parent.parent / ".build"
 CONNECTIONS = 'scalechat_connections{dialect="plain"}'
 MEMBERS = 1_000
 IDLE_MEMBERS = 4_000
 """Enough for the memory of a client to stand out of that of a process."""
 SECONDS = 5.0
-TIMEOUT_S = 90.0
-
-
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of one client."""
-
-    clients: int
-    deliveries: int
-    seconds: float
-    cpu_s: float
-    rss_before_kb: int
-    rss_open_kb: int
-    lost: int
-
-    @property
-    def per_s(self) -> float:
-        return self.deliveries / self.seconds
-
-    @property
-    def cpu_us(self) -> float:
-        """CPU per delivery."""
-        return self.cpu_s * 1e6 / max(1, self.deliveries)
-
-    @property
-    def rss_kb(self) -> float:
-        """Memory of a client."""
-        return (self.rss_open_kb - self.rss_before_kb) / self.clients
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One tool: its runs under load, by messages offered a second, and the one of many idle clients."""
-
-    name: str
-    title: str
-    version: str
-    knows: str
-    """What it can say of what it received."""
-    loaded: dict[float, Figures] = {}
-    idle: Figures | None = None
-    skipped: str | None = None
-
-    @property
-    def best(self) -> Figures | None:
-        """The run with the most deliveries in a second among those that lost nobody."""
-        return max((run for run in self.loaded.values() if not run.lost), key=lambda run: run.per_s, default=None)
-
-
-class Sitting(msgspec.Struct, frozen=True, kw_only=True):
-    """All that was measured."""
-
-    began: str
-    command: str
-    commit: str
-    machine: Machine
-    records: list[Record]
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What one run asks for."""
-
-    port: int
-    clients: int
-    messages_per_s: float
-    core: int
-
-    @property
-    def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}/ws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,49 +48,10 @@ class Tool:
     """What it is offered, less to more."""
 
 
-def scalechat(load: Load) -> Figures:
-    """Ours, as it is shipped: what it says comes out of its run directory."""
-    with tempfile.TemporaryDirectory() as out:
-        publishers = min(16, load.clients)
-        options = {
-            "--server-url": load.url,
-            "--clients": load.clients,
-            "--publishers": publishers,
-            "--msg-frequency": 1000 * publishers / load.messages_per_s,
-            "--msg-size": 128,
-            "--ramp": 2000,
-            "--warmup": 1,
-            "--duration": SECONDS,
-            "--out": out,
-        }
-        words = [str(word) for option in options.items() for word in option]
-        before_kb = _rss_of_one(load) if load.messages_per_s <= 1 else 0
-        _run([sys.executable, "-m", "scalechat", "load", "--quiet", *words], load.core, expected=(0, 97, 98))
-        (run,) = Path(out).iterdir()
-        series, health = (_steady(run / name) for name in ("timeseries.csv", "health.csv"))
-        first, last = series[0], series[-1]
-        return Figures(
-            clients=load.clients,
-            deliveries=int(last["delivered_total"]) - int(first["delivered_total"]),
-            seconds=float(last["t_s"]) - float(first["t_s"]),
-            cpu_s=_cpu(health[-1]) - _cpu(health[0]),
-            rss_before_kb=before_kb,
-            rss_open_kb=int(health[-1]["rss_bytes"]) // 1024,
-            lost=int(last["disconnects_total"]),
-        )
-
-
-def _rss_of_one(load: Load) -> int:
-    return scalechat(Load(load.port, 1, 2, load.core)).rss_open_kb
-
-
-def _steady(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return [row for row in csv.DictReader(file) if row["phase"] == "steady"]
-
-
-def _cpu(row: dict[str, str]) -> float:
-    return float(row["cpu_user_s_total"]) + float(row["cpu_system_s_total"])
+def ours(load: Load) -> Figures:
+    """Our own; idle, without the memory that does not come with clients."""
+    figures = scalechat(load, seconds=SECONDS)
+    return figures if load.messages_per_s > 1 else msgspec.structs.replace(figures, rss_before_kb=rss_of_one_kb(load))
 
 
 def plain(program: str) -> Callable[[Load], Figures]:
@@ -287,8 +175,8 @@ TOOLS = (
         knows="every loss, duplicate, reordering and corruption; latency from the intended time, by recipient",
         version=lambda: f"scalechat {version('scalechat')}",
         needs=lambda: None,
-        run=scalechat,
-        messages_per_s=(500, 1000, 2000, 4000),
+        run=ours,
+        messages_per_s=(2000, 4000),
     ),
     Tool(
         name="websockets",
@@ -297,7 +185,7 @@ TOOLS = (
         version=lambda: f"websockets {version('websockets')}",
         needs=lambda: None,
         run=plain("websockets_asyncio"),
-        messages_per_s=(20, 40, 60, 80),
+        messages_per_s=(20, 40, 60),
     ),
     Tool(
         name="trio-websocket",
@@ -306,7 +194,7 @@ TOOLS = (
         version=lambda: f"trio-websocket {version('trio-websocket')}",
         needs=lambda: None,
         run=plain("plain_trio_websocket"),
-        messages_per_s=(5, 10, 15, 20),
+        messages_per_s=(10, 20),
     ),
     Tool(
         name="artillery",
@@ -328,6 +216,7 @@ def measure(tool: Tool, cores: Cores, log: Path) -> Record:
         title=tool.title,
         version="" if skipped else tool.version(),
         knows=tool.knows,
+        commit=machine.commit(),
         skipped=skipped,
     )
     if skipped:
@@ -345,71 +234,8 @@ def measure(tool: Tool, cores: Cores, log: Path) -> Record:
 
 def _served(tool: Tool, cores: Cores, log: Path, clients: int, rate: float) -> Figures:
     """One run on a server of its own."""
-    port = free_port()
-    command = [sys.executable, "-m", "scalechat", "serve", "--port", str(port), "--message-rate", "0"]
-    with running(command, core=cores.server, port=port, log=log, environ={"PYTHONPATH": str(ROOT)}):
-        return tool.run(Load(port, clients, rate, cores.meter))
-
-
-def block(sitting: Sitting) -> str:
-    """The table, and what it was measured on."""
-    rows = []
-    for record in sitting.records:
-        best = record.best
-        if best is None:
-            rows.append(
-                [record.title, f"not measured: {record.skipped or 'lost connections at every rate'}", *[""] * 4]
-            )
-            continue
-        idle = record.idle or record.loaded[min(record.loaded)]
-        busy = best.cpu_s / best.seconds
-        rows.append(
-            [
-                record.title,
-                record.knows,
-                number(best.per_s / 1000),
-                number(best.cpu_us),
-                f"{busy:.0%}",
-                number(idle.rss_kb),
-            ]
-        )
-    head = ["", "what it knows", "k deliveries/s", "CPU per delivery, µs", "core busy", "kB RSS per client"]
-    here = sitting.machine
-    versions = ", ".join(record.version for record in sitting.records if record.version)
-    return (
-        f"{table(head, rows, texts=2)}\n\nMeasured {sitting.began[:10]} at commit `{sitting.commit}` by "
-        f"`{sitting.command}` on {here.cpu}, {here.cores} cores, Linux {here.kernel}, {here.python}; {versions}. "
-        f"{MEMBERS:,} clients in one room, messages of 128 bytes, offered more and more; memory from "
-        f"{IDLE_MEMBERS:,} idle clients (Artillery: its lightest run)."
-    )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and write the record; 0 when everything that can run here ran."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.load_clients", description=__doc__)
-    parser.add_argument("--only", nargs="+", default=[], choices=[tool.name for tool in TOOLS], help="these alone")
-    parser.add_argument("--docs", action="store_true", help="write the table into docs/ as well")
-    options = parser.parse_args(arguments)
-    limit = raise_file_limit()
-    here, began = machine.look(limit), datetime.now(UTC).isoformat(timespec="seconds")
-    BUILD.mkdir(exist_ok=True)
-    chosen = [tool for tool in TOOLS if tool.name in options.only or not options.only]
-    sitting = Sitting(
-        began=began,
-        command=" ".join(
-            ["python -m benchmarks.load_clients", *(arguments if arguments is not None else sys.argv[1:])]
-        ),
-        commit=machine.commit(),
-        machine=here,
-        records=[measure(tool, choose_cores(), BUILD / "server.log") for tool in chosen],
-    )
-    print(block(sitting))
-    if not options.only:
-        path = results.DIRECTORY / "load-clients.json"
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(sitting), indent=1) + b"\n")
-    if options.docs:
-        write_blocks(DOCUMENT, {"load-clients": block(sitting)})
-    return 0
+    with served(OURS, cores, log) as (port, pid):
+        return tool.run(Load(port, pid, clients, rate, cores.meter))
 
 
 def _run(command: Sequence[str], core: int, *, expected: tuple[int, ...] = (0,)) -> bytes:
@@ -427,7 +253,3 @@ def _run(command: Sequence[str], core: int, *, expected: tuple[int, ...] = (0,))
             f"{command[1:4]} ended with {done.returncode}: {done.stderr[-500:].decode(errors='replace')}"
         )
     return done.stdout
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,55 @@
+"""The end of a run's accounts: what never came, and what was owed to nobody after all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scalechat.load.broadcast import Broadcast
+from scalechat.load.recorder import Recorder
+
+
+def close_accounts(recorder: Recorder, *, never_ns: int, now_ns: int) -> list[Broadcast]:
+    """Close every account and return the messages that were left. Call it before the last `end_window`, once.
+
+    Every expected delivery that did not come enters `delivery` as the time it was waited for: from its intended time
+    until now, and at least `never_ns`. A server that drops cannot look fast. Of the kinds that stand apart only what
+    came is in their histograms; what did not is in the ledger, as everybody's is. A message that was never
+    acknowledged is owed to nobody, and enters `ack_rtt` in the same way.
+    """
+    recorder.flush()
+    recorder.has_ended = True
+    left = recorder.broadcasts.finish()
+    if not recorder.plan.rooms_are_whole:
+        _excuse_elsewhere(recorder, left)
+    _excuse(recorder, [message for message in left if message.unacked])
+    window = recorder.windows.of
+    for message in recorder.count(left):
+        if message.unacked:
+            window(message.phase, "ack_rtt").add_many(max(never_ns, now_ns - message.sent_ns), 1)
+        if message.missing:
+            waited_ns = max(never_ns, now_ns - message.intended_ns)
+            window(message.phase, "delivery").add_many(waited_ns, message.missing_here)
+            window(message.phase, "broadcast_last").add_many(waited_ns, message.missing_here > 0)
+            if message.missing_here and message.first_ns is None:
+                window(message.phase, "broadcast_first").add_many(waited_ns, 1)
+    return left
+
+
+def _excuse(recorder: Recorder, unacked: Sequence[Broadcast]) -> None:
+    """Who got one of these messages was to get it, and nobody else."""
+    numbers: dict[tuple[int, int], list[int]] = {}
+    for message in unacked:
+        numbers.setdefault((message.room, recorder.plan.slot_of(message.publisher)), []).append(message.number)
+        recorder.counters.expected -= message.missing
+        message.expected = message.delivered
+    for (room, slot), found in numbers.items():
+        recorder.roll.excuse(room, slot, sorted(found))
+
+
+def _excuse_elsewhere(recorder: Recorder, left: Sequence[Broadcast]) -> None:
+    """The same for messages of other processes that the server refused or never acknowledged."""
+    unowed = recorder.roll.excuse_elsewhere()
+    for message in left:
+        if message.number in unowed.get(message.publisher, ()):
+            message.expected = message.delivered
+    recorder.counters.expected = recorder.roll.expected

@@ -1,0 +1,97 @@
+"""Messages that were not complete in time: they wait apart, by their row, until they are, or the run ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scalechat.load.broadcast import Broadcast
+from scalechat.load.histogram import Ints
+
+
+class Stragglers:
+    """The caller asks only about rows that are here (`in`)."""
+
+    __slots__ = ("_completed", "_messages")
+
+    def __init__(self) -> None:
+        self._messages: dict[int, Broadcast] = {}
+        self._completed: set[int] = set()
+        """Rows of those that have become complete."""
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def __contains__(self, row: int) -> bool:
+        return row in self._messages
+
+    def __getitem__(self, row: int) -> Broadcast:
+        return self._messages[row]
+
+    def add(self, row: int, message: Broadcast) -> None:
+        """It was not complete in time."""
+        self._messages[row] = message
+        self._look(row)  # complete it is if only its ack did not come
+
+    def acknowledge(self, row: int, *, at_ns: int, room_seq: int | None) -> tuple[int, int] | None:
+        """See `Broadcasts.acknowledge`."""
+        message = self._messages[row]
+        if not message.unacked:
+            return None
+        message.acked_ns, message.room_seq, message.unacked = at_ns, room_seq, False
+        return message.sent_ns, message.phase
+
+    def reject(self, row: int) -> int | None:
+        """See `Broadcasts.reject`."""
+        message = self._messages[row]
+        if not message.unacked:
+            return None
+        expected, message.expected, message.unacked = message.expected, 0, False
+        self._look(row)
+        return expected
+
+    def excuse(self, room: int, beyond: Sequence[int], *, rooms: int, apart: bool) -> int:
+        """See `Broadcasts.excuse`."""
+        excused = 0
+        for row, message in self._messages.items():
+            if message.room == room and message.expected and message.number > beyond[message.publisher // rooms]:
+                message.expected -= 1
+                message.expected_apart -= apart
+                excused += 1
+                self._look(row)
+        return excused
+
+    def late(self, row: int, arrived: Ints) -> None:
+        """First deliveries at these times."""
+        message = self._messages[row]
+        for at_ns in arrived.tolist():
+            message.late(max(0, at_ns - message.intended_ns))
+        self._look(row)
+
+    def late_apart(self, row: int) -> None:
+        """A first delivery to a member whose latencies are not in the figures here."""
+        message = self._messages[row]
+        message.delivered += 1
+        message.delivered_apart += 1
+        self._look(row)
+
+    def retire(self, limit: int) -> list[Broadcast]:
+        """Up to `limit` of those that have become complete; they leave."""
+        closed: list[Broadcast] = []
+        while self._completed and len(closed) < limit:
+            closed.append(self._messages.pop(self._completed.pop()))
+        return closed
+
+    def unacknowledged(self) -> list[tuple[int, int]]:
+        """(publisher, number) of each that waits for its acknowledgement."""
+        return [(message.publisher, message.number) for message in self._messages.values() if message.unacked]
+
+    def finish(self) -> list[Broadcast]:
+        """All of them; they leave."""
+        left = list(self._messages.values())
+        self._messages.clear()
+        self._completed.clear()
+        return left
+
+    def _look(self, row: int) -> None:
+        if not self._messages[row].missing:
+            self._completed.add(row)

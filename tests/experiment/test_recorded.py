@@ -1,0 +1,47 @@
+"""The checks of the experiments decide right: on what such runs measured they hold, on two equal runs they do not."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from scalechat.experiment.checks import check
+from scalechat.experiment.command import catalogue
+from scalechat.experiment.spec import read_experiment
+
+RECORDED: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
+    "head-of-line-blocking": ({"delivery_p99": 10070.0}, {"delivery_p99": 5.177}),
+    "slow-consumer-memory": (
+        {"server.process_resident_memory_bytes.max": 288000000.0, "server.queue_bytes.max": 167700000.0},
+        {"server.process_resident_memory_bytes.max": 157000000.0, "server.queue_bytes.max": 48030000.0},
+    ),
+    "silent-loss": ({"disconnects": 0.0, "missing": 6844.0}, {"disconnects": 0.0, "missing": 0.0}),
+    "hidden-queues": (
+        {"delivery_slow_p99": 10120.0, "server.evictions_total.growth": 0.0, "server.queue_age_seconds.max": 0.0},
+        {"delivery_slow_p99": 10210.0, "server.evictions_total.growth": 10.0, "server.queue_age_seconds.max": 3.553},
+    ),
+    "ephemeral-ports": (
+        {"clients": 400.0, "connect_failures": 400.0, "missing": 0.0},
+        {"clients": 800.0, "connect_failures": 0.0, "missing": 0.0},
+    ),
+    "reconnect-storm": ({"connect_p99": 4429.0, "missing": 0.0}, {"connect_p99": 180.4, "missing": 0.0}),
+}
+"""What the checks speak of, before and after, as a run on two cores measured it."""
+
+
+def hold(name: str, before: dict[str, float], after: dict[str, float]) -> bool:
+    return all(check(wanted, before, after).holds for wanted in read_experiment(catalogue()[name]).checks)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_checks_hold_on_the_recorded_runs(name: str) -> None:
+    assert hold(name, *RECORDED[name])
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_two_equal_runs_show_nothing(name: str) -> None:
+    """A cure that changes nothing, and a symptom that is not there, both fail the experiment."""
+    before, after = RECORDED[name]
+    assert not hold(name, before, before)
+    assert not hold(name, after, after)
