@@ -55,11 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ],
         records=[others.measure(tool, cores, log) for tool in others.TOOLS if tool.name in options.only],
     ).with_rest_of(RECORD)
-    blocks = {
-        "load-client-bars": tables.bars_block(sitting),
-        "load-client-rows": tables.rows_block(sitting),
-        "load-clients": tables.tools_block(sitting),
-    }
+    blocks: dict[str, str] = {}
+    if sitting.rows:
+        blocks |= {"load-client-bars": tables.bars_block(sitting), "load-client-rows": tables.rows_block(sitting)}
+    if sitting.records:
+        blocks["load-clients"] = tables.tools_block(sitting)
     print("\n\n".join(blocks.values()))
     RECORD.write_bytes(msgspec.json.format(msgspec.json.encode(sitting), indent=1) + b"\n")
     if options.docs:

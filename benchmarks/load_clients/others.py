@@ -176,7 +176,7 @@ TOOLS = (
         version=lambda: f"scalechat {version('scalechat')}",
         needs=lambda: None,
         run=ours,
-        messages_per_s=(500, 1000, 2000, 4000),
+        messages_per_s=(2000, 4000),
     ),
     Tool(
         name="websockets",
@@ -185,7 +185,7 @@ TOOLS = (
         version=lambda: f"websockets {version('websockets')}",
         needs=lambda: None,
         run=plain("websockets_asyncio"),
-        messages_per_s=(20, 40, 60, 80),
+        messages_per_s=(20, 40, 60),
     ),
     Tool(
         name="trio-websocket",
@@ -194,7 +194,7 @@ TOOLS = (
         version=lambda: f"trio-websocket {version('trio-websocket')}",
         needs=lambda: None,
         run=plain("plain_trio_websocket"),
-        messages_per_s=(5, 10, 15, 20),
+        messages_per_s=(10, 20),
     ),
     Tool(
         name="artillery",

@@ -123,8 +123,12 @@ def _at(marks: list[tuple[float, float]], unix_s: float) -> float:
 
 
 def _steady(path: Path) -> list[dict[str, str]]:
+    """The rows of the measured phase, and before them the last one of the phase before: totals of its beginning."""
     with path.open(newline="") as file:
-        return [row for row in csv.DictReader(file) if row["phase"] == "steady"]
+        rows = list(csv.DictReader(file))
+    phases = [row["phase"] for row in rows]
+    begin = phases.index("steady")
+    return rows[begin - 1 : begin + phases.count("steady")]
 
 
 def _cpu(row: dict[str, str]) -> float:

@@ -31,7 +31,10 @@ def rows_block(sitting: Sitting) -> str:
     """Every scenario in full."""
     head = ["", "k deliveries/s", "CPU per delivery, µs", "range", "the server's", "core busy", "the server's"]
     head += ["loop lag p99, ms", "wrong", "runs"]
-    return table(head, [_line(row) for row in sitting.rows])
+    measured = (
+        f"Measured {sitting.began[:10]} at commit `{sitting.commit}` by `{sitting.command}`, messages of 128 bytes."
+    )
+    return f"{table(head, [_line(row) for row in sitting.rows])}\n\n{measured}"
 
 
 def _line(row: Row) -> list[str]:
