@@ -208,7 +208,7 @@ def find_binary(name: str, hint: str) -> str:
     pytest.skip(message)
 
 
-def eventually(condition: Callable[[], bool], what: str, within_s: float = 10.0) -> None:
+def eventually(condition: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
     """Wait until `condition` holds in another process, or fail naming `what`.
 
     For e2e tests only: inside one process virtual time says exactly when a thing happens.

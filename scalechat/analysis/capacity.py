@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from scalechat.load.results import SearchRow
 
+from . import findings
 from .search import SearchFrames, knee
 from .style import (
     COLORS,
@@ -174,8 +175,7 @@ def limits(search: SearchFrames) -> Html:
     """The causes that can be seen, with their evidence."""
     if not search.limits:
         return note("No limit can be seen from here, or nothing failed.")
-    rows = [(found.cause, found.side, found.evidence, found.next_step) for found in search.limits]
-    return table(("limited by", "side", "evidence", "what to try"), rows)
+    return findings.limits(search.limits)
 
 
 # ---- parts ----------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def _title(search: SearchFrames) -> str:
         parts.append("limited by the load generator")
     elif search.limits:
         finding = search.limits[0]
-        parts.append(f"limited by {finding.cause} ({finding.evidence})")
+        parts.append(f"limited by {finding.cause} ({finding.told})")
     elif answer.failed is not None:
         parts.append("what limited it cannot be seen from here")
     return "; ".join(parts)

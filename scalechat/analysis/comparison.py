@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
 from scipy.special import stdtrit
 
-from . import latency, saturation
+from . import saturation
 from .frames import RunFrames
-from .intervals import Estimate, of_quantile, of_ratio, of_runs
+from .intervals import Estimate, of_ratio, of_runs
+from .percentiles import quantile_of_seconds
 
 __all__ = ["FIGURES", "Comparison", "Effect", "Figure", "compare", "effect_of"]
 
@@ -158,15 +159,8 @@ def _side(figure: Figure, runs: Sequence[RunFrames], others: Sequence[RunFrames]
 
 def _quantile(metric: str, rank: float) -> Callable[[RunFrames], Estimate]:
     def estimate(frames: RunFrames) -> Estimate:
-        rows = frames.in_measured(frames.histograms)
-        rows = rows[rows["metric"] == metric]
-        if not latency.enough(float(rows["count"].sum()), rank):
-            return Estimate(math.nan, math.nan, math.nan)
-        edges = ["bucket_low_ns", "bucket_high_ns"]
-        rows = rows.assign(second=np.ceil(rows["t_s"] - rows["dt_s"] / 2))
-        counts = rows.groupby(["second", *edges])["count"].sum().unstack(edges, fill_value=0).sort_index(axis=1)
-        low, high = (counts.columns.get_level_values(name).to_numpy(np.float64) / 1e6 for name in edges)
-        return of_quantile(counts.to_numpy(np.float64), low, high, rank)
+        found = quantile_of_seconds(frames, metric, rank)
+        return replace(found, value=found.value / 1e6)
 
     return estimate
 

@@ -26,6 +26,7 @@ __all__ = [
     "most_of",
     "rate",
     "send_lag",
+    "server_core",
     "server_cpu",
     "sum_of_last",
 ]
@@ -88,6 +89,12 @@ def send_lag(frames: RunFrames) -> float:
 def server_cpu(frames: RunFrames) -> float:
     """Cores the busiest server used, mean over the measured phases."""
     return _cores(frames, frames.server_series, "node", "server_cpu")
+
+
+def server_core(frames: RunFrames) -> float:
+    """What the busiest process of the server had of its one core, mean over the measured phases."""
+    busiest = frames.in_measured(frames.server_series).groupby("node")["busiest_core"].mean().max()
+    return server_cpu(frames) if np.isnan(busiest) else float(busiest)
 
 
 def generator_cpu(frames: RunFrames) -> float:

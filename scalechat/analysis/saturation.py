@@ -24,16 +24,28 @@ _GAUGES = {
     "queue_bytes": "scalechat_queue_bytes",
     "queue_age_s": "scalechat_queue_age_seconds",
     "tasks": "scalechat_tasks",
+    "bus_up": "scalechat_bus_up",
+    "bus_waiting": "scalechat_bus_waiting",
+    "bus_lag_s": "scalechat_bus_lag_seconds",
+    "started_unix_s": "process_start_time_seconds",
 }
 _COUNTERS = {
     "cpu_cores": "process_cpu_seconds_total",
+    "waiting_ratio": "scalechat_cpu_wait_seconds_total",
     "gc_ratio": "scalechat_gc_pause_seconds_sum",
     "publications_per_s": "scalechat_publications_total",
     "deliveries_per_s": "scalechat_deliveries_total",
     "evictions_per_s": "scalechat_evictions_total",
     "refusals_per_s": "scalechat_refusals_total",
+    "drops_per_s": "scalechat_drops_total",
+    "accept_drops_per_s": "scalechat_accept_drops_total",
+    "bytes_out_per_s": "scalechat_bytes_out_total",
 }
-_LOOP_LAG = "scalechat_loop_lag_seconds_bucket"
+_P99 = {
+    "loop_lag_p99_s": "scalechat_loop_lag_seconds_bucket",
+    "bus_publish_p99_s": "scalechat_bus_publish_seconds_bucket",
+}
+_WORKER_CPU = "scalechat_worker_cpu_seconds_total"
 
 
 def grid(end_s: float) -> Floats:
@@ -64,7 +76,8 @@ def generator(health: pd.DataFrame) -> pd.DataFrame:
     """The load processes' own resources, one row per worker and second.
 
     Returns:
-        `t_s, worker_id, phase, cpu_cores, gc_ratio, throttled_ratio`, and the gauges of the table.
+        `t_s, worker_id, phase, cpu_cores, gc_ratio, throttled_ratio,
+        waiting_ratio`, and the gauges of the table.
     """
     rows = health.sort_values(["worker_id", "t_s"]).reset_index(drop=True)
     cpu = rows["cpu_user_s_total"] + rows["cpu_system_s_total"]
@@ -72,6 +85,7 @@ def generator(health: pd.DataFrame) -> pd.DataFrame:
         cpu_cores=_rate(rows, cpu, ["worker_id"]),
         gc_ratio=_rate(rows, rows["gc_pause_s_total"], ["worker_id"]),
         throttled_ratio=_rate(rows, rows["cpu_throttled_s_total"], ["worker_id"]),
+        waiting_ratio=_rate(rows, rows["cpu_wait_s_total"], ["worker_id"]),
     )
 
 
@@ -80,8 +94,9 @@ def server(scrapes: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         `node, t_s, phase` and a column per resource, NaN where the server does not show it:
-        gauges as they are, counters as rate since the scrape before, `loop_lag_p99_s` of the
-        interval.  No rows for a server without metrics.
+        gauges as they are, counters as rate since the scrape before, `loop_lag_p99_s` and
+        `bus_publish_p99_s` of the interval; `busiest_core` is what the busiest worker has of its
+        one core.  No rows for a server without metrics.
     """
     rows = scrapes.assign(node=scrapes["node"].fillna(""))
     # When several workers scraped the same node, one of them tells the whole story.
@@ -99,9 +114,18 @@ def server(scrapes: pd.DataFrame) -> pd.DataFrame:
         frame[column] = wide.get(name, np.nan)
     for column, name in _COUNTERS.items():
         frame[column] = _rate(wide, wide[name], ["node"]) if name in wide else np.nan
-    return frame.merge(_histogram_p99(rows, _LOOP_LAG), on=["node", "t_s"], how="left").rename(
-        columns={"p99": "loop_lag_p99_s"}
+    for column, name in _P99.items():
+        frame = frame.merge(_histogram_p99(rows, name).rename(columns={"p99": column}), on=["node", "t_s"], how="left")
+    return frame.merge(_busiest_worker(rows), on=["node", "t_s"], how="left").assign(
+        busiest_core=lambda wide: wide["busiest_core"].fillna(wide["cpu_cores"])
     )
+
+
+def _busiest_worker(rows: pd.DataFrame) -> pd.DataFrame:
+    """Cores of the busiest worker of each node; no rows for nodes of one process."""
+    cpu = rows[rows["metric"] == _WORKER_CPU].sort_values(["node", "labels", "t_s"])
+    cores = cpu.assign(busiest_core=_rate(cpu, cpu["value"], ["node", "labels"]))
+    return cores.groupby(["node", "t_s"])["busiest_core"].max().reset_index()
 
 
 def _histogram_p99(rows: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from scalechat.load.results import Ledger, Manifest, Objective, Scalar
 
-from . import diagnosis, facts
+from . import facts
 from .frames import RunFrames
 from .style import Html, note
 from .units import MISSING, count_text, duration_text, percent_text, rate_text
@@ -22,11 +22,9 @@ __all__ = [
     "configuration",
     "errors",
     "events",
-    "findings",
     "ledger",
     "machines",
     "objectives",
-    "phases",
     "verdict",
 ]
 
@@ -113,34 +111,6 @@ def objectives(frames: RunFrames) -> Html:
         for objective in manifest.objectives
     ]
     return table(("objective", "observed", "", ""), rows, numeric={1})
-
-
-def findings(frames: RunFrames) -> Html:
-    """What limited the run, with the evidence and what to try."""
-    found = diagnosis.diagnose(frames)
-    if not found:
-        used = diagnosis.usages(frames)
-        seen = "; ".join(f"{usage.resource} {usage.text}" for usage in used)
-        return note(f"Nothing was at its limit: {seen}." if used else "No limit can be seen from here.")
-    rows = [(finding.cause, finding.side, finding.evidence, finding.next_step) for finding in found]
-    return table(("limited by", "side", "evidence", "what to try"), rows)
-
-
-def phases(frames: RunFrames) -> Html:
-    """The phases with their times and rates."""
-    if not frames.phases:
-        return note("No phase was recorded.")
-    rows = [
-        (
-            phase.name,
-            f"{phase.start_s:.1f}",
-            f"{phase.end_s:.1f}",
-            f"{phase.end_s - phase.start_s:.1f}",
-            "measured" if phase.measured else "kept, not measured",
-        )
-        for phase in frames.phases
-    ]
-    return table(("phase", "from (s)", "to (s)", "length (s)", ""), rows, numeric={1, 2, 3})
 
 
 def events(frames: RunFrames) -> Html:

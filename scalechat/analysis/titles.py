@@ -136,7 +136,7 @@ def _limited_by(frames: RunFrames) -> str:
     found = diagnosis.diagnose(frames)
     if found:
         # Why a generator is doubted takes a sentence, and stands with the verdict.
-        return f"limited by {found[0].cause}" + (f" ({found[0].evidence})" if found[0].side == "server" else "")
+        return f"limited by {found[0].cause}" + (f" ({found[0].evidence[0]})" if found[0].side == "server" else "")
     server_cpu = facts.server_cpu(frames)
     if not np.isnan(server_cpu):
         return f"nothing was at its limit (server at {percent_text(server_cpu)} of a core)"

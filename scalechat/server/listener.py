@@ -13,6 +13,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -37,6 +39,10 @@ ACCEPT_PAUSE_S = 0.05
 
 HTTP_RESERVE = 16
 """HTTP connections served above the connection cap: a full server must still answer health checks and scrapes."""
+
+_SO_MEMINFO = 55
+"""socket(7), since Linux 4.12; its ninth number counts what was dropped."""
+_MEMINFO = struct.Struct("9I")
 
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -82,6 +88,14 @@ def bind(
     return sockets
 
 
+def dropped_by(listening: socket.socket) -> int:
+    """Connections that the kernel dropped because this socket's accept queue was full; 0 where it does not tell."""
+    if sys.platform != "linux":
+        return 0
+    told = listening.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+    return int(_MEMINFO.unpack(told)[8])
+
+
 class Listener:
     """Accepts on `sockets` until cancelled and runs each connection in the `connections` nursery."""
 
@@ -105,6 +119,11 @@ class Listener:
         self._head_timeout_s = head_timeout_s
         self._reserve: int | None = os.open(os.devnull, os.O_RDONLY)
         self.http_connections = 0
+
+    @property
+    def dropped(self) -> int:
+        """Connections that the kernel dropped because an accept queue was full."""
+        return sum(dropped_by(sock) for sock in self._sockets if sock.fileno() >= 0)
 
     async def run(self, connections: trio.Nursery) -> None:
         """Accept until cancelled; then the port is free again."""

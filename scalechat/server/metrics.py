@@ -67,6 +67,8 @@ class Gauges:
     draining: bool
     accept_rate_per_s: float
     bus: BusStatistics = field(default_factory=BusStatistics)
+    accept_drops: int = 0
+    """Since the start."""
 
 
 class Metrics:
@@ -178,6 +180,8 @@ class _Snapshots(Collector):
         yield GaugeMetricFamily("scalechat_bus_waiting_bytes", "Bytes of those.", now.bus.waiting_bytes)
         yield GaugeMetricFamily("scalechat_bus_lag_seconds", "Append to delivery, newest publication.", now.bus.lag_s)
         yield GaugeMetricFamily("scalechat_tasks", "Trio tasks.", now.tasks)
+        text = "Connections the kernel dropped because the accept queue was full."
+        yield CounterMetricFamily("scalechat_accept_drops", text, value=now.accept_drops)
         text = "Clients per second that a drain would send elsewhere."
         yield GaugeMetricFamily("scalechat_accept_rate_per_second", text, now.accept_rate_per_s)
         yield GaugeMetricFamily("scalechat_draining", "1 while the server is going away.", int(now.draining))
@@ -196,6 +200,8 @@ class _Process(Collector):
         held = self._footprint
         held.read()
         yield CounterMetricFamily("process_cpu_seconds", "CPU time, user and system.", value=time.process_time())
+        text = "Time the main thread was ready to run and had no core."
+        yield CounterMetricFamily("scalechat_cpu_wait_seconds", text, value=held.cpu_wait_s)
         yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory.", held.rss_bytes)
         yield GaugeMetricFamily("process_open_fds", "Open file descriptors.", held.open_fds)
         yield GaugeMetricFamily("process_max_fds", "Limit of open file descriptors.", file_limit())

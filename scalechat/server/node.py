@@ -244,6 +244,7 @@ class Node:
             draining=self.admission.draining,
             accept_rate_per_s=self._accept_rate.per_s,
             bus=self.bus.statistics(),
+            accept_drops=self._listener.dropped if self._listener else 0,
         )
 
     def _stats(self) -> Stats:

@@ -8,7 +8,8 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 import trio
@@ -85,13 +86,15 @@ def collector_for_many_connections() -> Iterator[None]:
 
 
 class Footprint:
-    """Memory and descriptors of this process, as they were when they could last be read: reading takes a descriptor."""
+    """What this process holds, as it was when it could last be read: reading takes a descriptor."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
         self.start_unix_s = self._process.create_time()
         self.rss_bytes = 0
         self.open_fds = 0
+        self.cpu_wait_s = 0.0
+        """How long the main thread was ready to run and had no core; 0 where the system does not tell (not Linux)."""
         self.read()
 
     def read(self) -> None:
@@ -105,6 +108,8 @@ class Footprint:
         except OSError as error:
             if error.errno == errno.EMFILE:
                 self.open_fds = file_limit()
+        with suppress(OSError):
+            self.cpu_wait_s = int(Path("/proc/self/schedstat").read_bytes().split()[1]) / 1e9
 
 
 def file_limit() -> int:

@@ -50,6 +50,8 @@ class Case:
     server_cores: float = 0.38
     server_lag_s: float = 0.001
     generator_cores: float = 0.21
+    later_by_place_us: float = 0.0
+    """How much later each member hears than the one that joined before it."""
     evicted: int = 0
     missing: int = 0
     foreign: bool = False
@@ -127,6 +129,7 @@ def _write_rows(writer: RunWriter, case: Case, rng: random.Random) -> None:
     for number in range(case.clients):
         intended = number * per_client_ns / 1e9
         handshake = int(rng.lognormvariate(math.log(2.5 * MS), 0.4))
+        order = number // case.rooms
         writer.append(
             ConnectionRow(
                 t_s=intended,
@@ -137,13 +140,20 @@ def _write_rows(writer: RunWriter, case: Case, rng: random.Random) -> None:
                 client_id=f"load-{number}",
                 kind="normal",
                 room=f"room-{number % case.rooms}",
-                join_order=number // case.rooms,
+                join_order=order,
                 tcp_ns=200_000,
                 handshake_ns=handshake,
                 opened_s=intended + (200_000 + handshake) / 1e9,
                 closed_s=float(case.end_s),
                 close_code=1000,
                 closed_by="client",
+                received=1000,
+                missed=0,
+                delivery_p50_ns=int(
+                    case.latency_ms * MS + order * 1000 * case.later_by_place_us + rng.gauss(0, 20_000)
+                ),
+                delivery_p99_ns=int(2.8 * case.latency_ms * MS * rng.uniform(0.9, 1.1)),
+                longest_gap_ns=60 * MS,
             )
         )
     for second in range(1, case.end_s + 1):

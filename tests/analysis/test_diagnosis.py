@@ -8,6 +8,7 @@ from scalechat.analysis import diagnosis, titles
 from scalechat.analysis.frames import RunFrames
 
 from .conftest import Analyse
+from .recorded import names, recorded
 from .synthetic import Case
 
 
@@ -33,6 +34,40 @@ def test_a_known_cause_is_named(analyse: Analyse, case: Case, cause: str, side: 
     assert (finding.cause, finding.side) == (cause, side)
     assert finding.evidence
     assert finding.next_step
+
+
+CAUSES = {
+    "accept": "the accept queue",
+    "core": "the server's core",
+    "drops": "the drop policy",
+    "files": "the server's open files",
+    "gc": "garbage collections",
+    "generator": "the load generator",
+    "hidden": "queues outside the server's sight",
+    "memory": "the server's memory",
+    "redis": "Redis",
+    "restart": "a restart of the server",
+    "slow": "slow consumers",
+    "stopped": "the server's event loop",
+}
+"""Recorded run → what was done to it, see recorded/README.md."""
+HEALTHY = {"oneroom", "rhealthy", "rooms"}
+
+
+@pytest.mark.parametrize("name", sorted(set(names()) - HEALTHY))
+def test_the_cause_of_a_recorded_run_is_found(name: str) -> None:
+    """Real servers with one thing done to them: that thing comes first, with figures, sources and a page to read."""
+    first, *others = diagnosis.diagnose(recorded(name))
+    assert first.cause == CAUSES[name]
+    assert all(evidence.figure and evidence.source for evidence in first.evidence)
+    # What else is said is less sure, or the room's arithmetic behind it.
+    assert all(other.strength != "certain" for other in others)
+
+
+@pytest.mark.parametrize("name", sorted(HEALTHY & set(names())))
+def test_nothing_is_found_in_a_healthy_recorded_run(name: str) -> None:
+    """Silence: no rule takes the ordinary unevenness of a real machine for a cause."""
+    assert diagnosis.diagnose(recorded(name)) == []
 
 
 def test_a_full_core_explains_the_loop_lag(analyse: Analyse) -> None:

@@ -34,8 +34,8 @@ def test_the_report_is_one_file_that_needs_nothing(healthy_run: Path) -> None:
     page = path.read_text()
     assert not re.search(r"<script|<link|@import|url\((?!#)", page)
     assert not re.findall(r'(?:src|href)="(?!#|data:)[^"]*"', page)
-    assert page.count("<figure>") == 7
-    assert page.count("<h2") == 9
+    assert page.count("<figure>") == 10
+    assert page.count("<h2") == 11
     assert len(page) < 2_000_000
     assert "200 clients got" in page
     # Code belongs to the notebook, not to the report.

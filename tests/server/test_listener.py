@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 import trio
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scalechat.config import ServeConfig
 from scalechat.server import listener
-from scalechat.server.listener import HTTP_RESERVE, MAX_HEAD_BYTES, asks_for_websocket, bind
+from scalechat.server.listener import HTTP_RESERVE, MAX_HEAD_BYTES, asks_for_websocket, bind, dropped_by
 
 from ..patience import wait_until
 from ..rough import RoughPeer, plain, request, rough_peer
@@ -48,6 +48,18 @@ def test_a_websocket_is_a_get_of_ws_that_asks_to_upgrade(head: bytes, is_websock
 def test_any_bytes_may_be_asked_about(data: bytes, start: bytes) -> None:
     """Deciding never raises."""
     assert asks_for_websocket(start + data) in (True, False)
+
+
+def test_what_the_kernel_drops_is_counted() -> None:
+    """Nobody accepts and the queue is as short as can be: of eight connections most are dropped, without a word."""
+    with ExitStack() as stack:
+        (listening,) = (stack.enter_context(sock) for sock in bind("127.0.0.1", 0, backlog=1))
+        assert dropped_by(listening) == 0
+        for _ in range(8):
+            peer = stack.enter_context(socket.socket())
+            peer.setblocking(False)
+            peer.connect_ex(listening.getsockname())
+        assert dropped_by(listening) >= 4
 
 
 async def test_a_websocket_and_http_share_the_port() -> None:
