@@ -31,10 +31,10 @@ def limits(found: Sequence[Finding]) -> Html:
 def _finding(finding: Finding) -> str:
     cause = finding.cause[:1].upper() + finding.cause[1:]
     seen = "".join(f"<li>{_evidence(evidence)}</li>" for evidence in finding.evidence)
-    page = f"docs/scale-problems/{finding.page}"
+    more = f" More: <code>docs/scale-problems/{finding.page}</code>" if finding.page else ""
     return (
         f'<li class="{finding.side}"><strong>{html.escape(cause)}</strong> <em>{finding.strength}</em>'
-        f"<ul>{seen}</ul><p>Try: {html.escape(finding.next_step)}. More: <code>{page}</code></p></li>"
+        f"<ul>{seen}</ul><p>Try: {html.escape(finding.next_step)}.{more}</p></li>"
     )
 
 

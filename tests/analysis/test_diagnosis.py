@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from scalechat.analysis import diagnosis, titles
@@ -56,7 +59,7 @@ HEALTHY = {"oneroom", "rhealthy", "rooms"}
 
 @pytest.mark.parametrize("name", sorted(set(names()) - HEALTHY))
 def test_the_cause_of_a_recorded_run_is_found(name: str) -> None:
-    """Real servers with one thing done to them: that thing comes first, with figures, sources and a page to read."""
+    """Real servers with one thing done to them: that thing comes first, with figures and their sources."""
     first, *others = diagnosis.diagnose(recorded(name))
     assert first.cause == CAUSES[name]
     assert all(evidence.figure and evidence.source for evidence in first.evidence)
@@ -68,6 +71,18 @@ def test_the_cause_of_a_recorded_run_is_found(name: str) -> None:
 def test_nothing_is_found_in_a_healthy_recorded_run(name: str) -> None:
     """Silence: no rule takes the ordinary unevenness of a real machine for a cause."""
     assert diagnosis.diagnose(recorded(name)) == []
+
+
+def test_every_page_that_a_rule_names_is_there() -> None:
+    """Nobody is sent to a page of the catalogue that does not exist."""
+    pages = {
+        page
+        for module in Path(diagnosis.__file__).parent.glob("*.py")
+        for page in re.findall(r'"([a-z0-9-]+\.md)"', module.read_text(encoding="utf-8"))
+    }
+    assert len(pages) > 5
+    catalogue = Path(__file__).resolve().parents[2] / "docs" / "scale-problems"
+    assert pages <= {path.name for path in catalogue.glob("*.md")}
 
 
 def test_a_full_core_explains_the_loop_lag(analyse: Analyse) -> None:

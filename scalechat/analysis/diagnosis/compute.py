@@ -50,9 +50,7 @@ def core(seen: Seen) -> Iterator[Finding]:
     if seen.most("loop_lag_p99_s") >= LOOP_LAG_S:
         said.append(_lag(seen, seen.most("loop_lag_p99_s"), LOOP_LAG_S))
     step = "fewer deliveries per second on this node, more --workers, or more nodes"
-    yield Finding(
-        "the server's core", "server", "certain", tuple(said), step, "single-core.md", frozenset({LOOP, HIDDEN})
-    )
+    yield Finding("the server's core", "server", "certain", tuple(said), step, None, frozenset({LOOP, HIDDEN}))
 
 
 def crowd(seen: Seen) -> Iterator[Finding]:
@@ -105,7 +103,7 @@ def collections(seen: Seen) -> Iterator[Finding]:
         said.append(_lag(seen, seen.highest("loop_lag_p99_s"), LOOP_LAG_S))
     step = "fewer objects that live long, gc.freeze after the start, higher thresholds for the oldest generation"
     explained = frozenset({LOOP, HIDDEN})
-    yield Finding("garbage collections", "server", "certain", tuple(said), step, "garbage-collector.md", explained)
+    yield Finding("garbage collections", "server", "certain", tuple(said), step, None, explained)
 
 
 def loop(seen: Seen) -> Iterator[Finding]:
@@ -126,7 +124,7 @@ def loop(seen: Seen) -> Iterator[Finding]:
             Evidence(text, "scalechat_cpu_wait_seconds_total", when(seen.server, "waiting_ratio", WAITING_RATIO))
         )
     step = "look for other programs on its CPU, a CPU quota, swapping, or blocking work on the loop"
-    yield Finding(LOOP, "server", "likely", tuple(said), step, "single-core.md", frozenset({HIDDEN}))
+    yield Finding(LOOP, "server", "likely", tuple(said), step, None, frozenset({HIDDEN}))
 
 
 def _lag(seen: Seen, lag_s: float, least_s: float) -> Evidence:

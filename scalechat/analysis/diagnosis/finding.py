@@ -38,8 +38,8 @@ class Finding:
     strength: Strength
     evidence: tuple[Evidence, ...]
     next_step: str
-    page: str
-    """Of the catalogue of scaling problems, below ``docs/scale-problems/``."""
+    page: str | None
+    """Of the catalogue of scaling problems, below ``docs/scale-problems/``; None where it has no page of it."""
     explains: frozenset[str] = frozenset()
     """Causes that are no more than symptoms of this one."""
 

@@ -48,12 +48,12 @@ def redis(seen: Seen) -> Iterator[Finding]:
                 when(rows, "bus_waiting", 1),
             )
         )
-    page, step = (
-        ("broker-outage.md", "look at Redis' own log and machine; clients stay, and what waits is kept for 5 s")
+    step = (
+        "look at Redis' own log and machine; clients stay, and what waits is kept for 5 s"
         if away or slow < SLOW_BUS_S
-        else ("redis-ceiling.md", "look at Redis' CPU; spread rooms over more shards (a Redis Cluster)")
+        else "look at Redis' CPU; spread rooms over more shards (a Redis Cluster)"
     )
-    yield Finding("Redis", "server", "certain" if away else "likely", tuple(said), step, page, frozenset({HIDDEN}))
+    yield Finding("Redis", "server", "certain" if away else "likely", tuple(said), step, None, frozenset({HIDDEN}))
 
 
 def restart(seen: Seen) -> Iterator[Finding]:
@@ -79,11 +79,7 @@ def restart(seen: Seen) -> Iterator[Finding]:
         text = f"its memory had grown from {bytes_text(before[0])} to {bytes_text(before[-1])} by then"
         said.append(Evidence(text, "process_resident_memory_bytes"))
         step = "bounds that add up to less than the memory there is: connections times --queue-bytes"
-        yield Finding(
-            "the server's memory", "server", "likely", tuple(said), step, "memory-limit.md", frozenset({HIDDEN})
-        )
+        yield Finding("the server's memory", "server", "likely", tuple(said), step, None, frozenset({HIDDEN}))
         return
     step = "find out what ended it; a drain (SIGTERM) tells clients when to come back, and they resume"
-    yield Finding(
-        "a restart of the server", "server", "certain", tuple(said), step, "unclean-restart.md", frozenset({HIDDEN})
-    )
+    yield Finding("a restart of the server", "server", "certain", tuple(said), step, None, frozenset({HIDDEN}))
