@@ -69,7 +69,7 @@ def test_a_run_holds_together_and_becomes_a_report(finished: Run) -> None:
     )
     assert done.returncode == 0, done.stderr
     page = (finished.path / "report.html").read_text()
-    assert page.count("<figure>") == 7
+    assert page.count("<figure>") == 10
     assert "24 clients got" in page
 
 
