@@ -9,9 +9,6 @@ as always, so what was measured is written.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Final
@@ -20,14 +17,15 @@ import trio
 
 from scalechat.client.shared_reader import SharedReader
 from scalechat.load.assignment import Assignment
+from scalechat.load.collector import FREEZE_EVERY, quiet_collector
 from scalechat.load.company import Company
 from scalechat.load.decoding import Decoder
 from scalechat.load.ending import Ending, Interruption
-from scalechat.load.health import cpu_s, cpu_wait_s
 from scalechat.load.instruments import Instruments
 from scalechat.load.live import Watcher
+from scalechat.load.measurement import Measurement
 from scalechat.load.pacing import NowNs, sleep_until
-from scalechat.load.part import Part, Steady, Unseen, part_ledger, this_worker
+from scalechat.load.part import Part, Unseen, part_ledger, this_worker
 from scalechat.load.plan import SECOND_NS, Schedule
 from scalechat.load.publishing import Publishing
 from scalechat.load.results import RunWriter
@@ -47,10 +45,6 @@ NOBODY_CONNECTED: Final = "no client could connect"
 ALL_LOST: Final = "the server closed or lost every connection"
 LOOK_S: Final = 0.02
 """Between two looks whether the drain is over."""
-FREEZE_EVERY: Final = 500
-"""Clients begun between two freezes of the heap, see `_quiet_collector`."""
-RARELY: Final = 1_000
-"""Collections of the middle generation before a full one, instead of Python's 10."""
 STARTS_PER_TURN: Final = 16
 """Connections begun before everybody else gets a turn, when the ramp is behind its plan."""
 
@@ -84,10 +78,9 @@ class Run:
         self._deserted = trio.Event()
         """No connection is open, and clients try to come back."""
         self._publishing: Publishing | None = None
-        self._marks: tuple[Mark, Mark] | None = None
-        """Beginning and end of the measured phase."""
         self._instruments = Instruments(todo, writer, watcher, clock)
         self._recorder = self._instruments.recorder
+        self._measurement = Measurement(self._recorder, clock)
         length_s = todo.config.warmup_s + todo.config.duration_s
         self._recorder.roll.elsewhere.most = todo.plan.most_messages(round(length_s * SECOND_NS))
         decode = Decoder(todo.dialect, todo.names, self._recorder).batch
@@ -122,7 +115,7 @@ class Run:
                 instruments.start_soon(self._obey)
                 instruments.start_soon(self._company.listen, self._recorder, self._ending)
                 async with trio.open_nursery() as load:
-                    with _quiet_collector():
+                    with quiet_collector():
                         await self._ramp(load)
                         if not self._ending.is_early:
                             await self._publish()
@@ -207,15 +200,9 @@ class Run:
             load.give_up()
 
     async def _measure(self, until_ns: int) -> None:
-        before = self._mark()
-        self._instruments.health.measuring = True
-        await self._ending.unless_over(partial(sleep_until, until_ns, self._clock))
-        self._recorder.flush()
-        self._marks = (before, self._mark())
-
-    def _mark(self) -> Mark:
-        counters = self._recorder.counters
-        return Mark(self._clock(), cpu_s(), cpu_wait_s(), counters.published, counters.delivered)
+        with self._measurement.taken():
+            self._instruments.health.measuring = True
+            await self._ending.unless_over(partial(sleep_until, until_ns, self._clock))
 
     async def _drain(self) -> None:
         """Wait for what is under way: until everything has come, nothing more can come, or time is up."""
@@ -287,31 +274,13 @@ class Run:
             if not self._recorder.counters.open:
                 self._company.forlorn(f"{ALL_LOST} and nobody came back")
 
-    def _facts(self) -> Facts:
-        before, after = self._marks or (self._mark(),) * 2
-        wall_ns = after.at_ns - before.at_ns
-        load = self._publishing
-        waited = None if after.cpu_wait_s is None or before.cpu_wait_s is None else after.cpu_wait_s - before.cpu_wait_s
-        return Facts(
-            interrupted=self._interruption.asked.is_set(),
-            completed=not self._ending.is_early,
-            why_not=self._ending.why,
-            cpu_ratio=(after.cpu_s - before.cpu_s) * SECOND_NS / wall_ns if wall_ns else 0.0,
-            cpu_wait_ratio=waited * SECOND_NS / wall_ns if wall_ns and waited is not None else None,
-            loop_lag_p99_ns=self._instruments.health.lag_p99_ns,
-            send_lag_p50_ns=self._recorder.windows.total(PhaseNumber.STEADY, "send_lag").quantile_ns(0.5),
-            intended=0 if load is None else load.intended,
-            in_time=0 if load is None else load.in_time,
-            late=0 if load is None else load.late,
-        )
-
     def _own_part(self, ended_ns: int) -> Part:
         instruments, counters = self._instruments, self._recorder.counters
         timeline, observer = instruments.timeline, instruments.observer
         return Part(
             worker=this_worker(self._plan.share.index),
             facts=self._facts(),
-            steady=self._measured(),
+            steady=self._measurement.steady(peak_clients=instruments.journal.peak_open, observer=observer),
             ledger=part_ledger(self._recorder),
             counted={
                 "evicted": counters.evicted,
@@ -328,41 +297,17 @@ class Run:
             unseen=[Unseen(*stretch) for stretch in self._recorder.roll.unseen()],
         )
 
-    def _measured(self) -> Steady:
-        observer = self._instruments.observer
-        before, after = self._marks or (self._mark(),) * 2
-        return Steady(
-            duration_s=(after.at_ns - before.at_ns) / SECOND_NS,
-            peak_clients=self._instruments.journal.peak_open,
-            published=after.published - before.published,
-            delivered=after.delivered - before.delivered,
-            server_cpu_cores=None if observer is None else observer.cpu_cores,
-            server_rss_bytes=None if observer is None else observer.rss_bytes,
+    def _facts(self) -> Facts:
+        load, measurement = self._publishing, self._measurement
+        return Facts(
+            interrupted=self._interruption.asked.is_set(),
+            completed=not self._ending.is_early,
+            why_not=self._ending.why,
+            cpu_ratio=measurement.cpu_ratio,
+            cpu_wait_ratio=measurement.cpu_wait_ratio,
+            loop_lag_p99_ns=self._instruments.health.lag_p99_ns,
+            send_lag_p50_ns=self._recorder.windows.total(PhaseNumber.STEADY, "send_lag").quantile_ns(0.5),
+            intended=0 if load is None else load.intended,
+            in_time=0 if load is None else load.in_time,
+            late=0 if load is None else load.late,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Totals at one moment."""
-
-    at_ns: int
-    cpu_s: float
-    cpu_wait_s: float | None
-    published: int
-    delivered: int
-
-
-@contextmanager
-def _quiet_collector() -> Iterator[None]:
-    """What is frozen during the body stays out of garbage collection until its end.
-
-    A full collection looks at every object: 200 ms with 5,000 clients, several times in a ramp, and 10 ms for what came
-    since. It is rare therefore; what it alone can free, cycles that live for long, hardly comes into being here.
-    """
-    young, middle, old = gc.get_threshold()
-    gc.set_threshold(young, middle, RARELY)
-    try:
-        yield
-    finally:
-        gc.set_threshold(young, middle, old)
-        gc.unfreeze()
