@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from scalechat.config.errors import UsageError
-from scalechat.config.load import LoadConfig
+from scalechat.config.load import LoadConfig, RampPerS
 from scalechat.config.shared import (
     DAY_S,
     HOUR_S,
@@ -68,13 +68,7 @@ class CapacityConfig(LoadConfig):
     ] = 30.0
 
     clients: Annotated[WholeNumber, LOAD, between(1, MANY), about("Simulated clients of the first probe.")] = 100
-    ramp_per_s: Annotated[
-        float,
-        PHASES,
-        named("ramp"),
-        above_zero(MANY, "connections per second"),
-        about("Connections opened per second at the start."),
-    ] = 1_000.0
+    ramp_per_s: RampPerS = 1_000.0
     warmup_s: Annotated[
         float,
         PHASES,

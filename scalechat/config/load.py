@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from scalechat.config.errors import UsageError
 from scalechat.config.shared import (
@@ -35,6 +35,15 @@ from scalechat.values import (
     table,
     unset,
 )
+
+RampPerS: TypeAlias = Annotated[
+    float,
+    PHASES,
+    named("ramp"),
+    above_zero(MANY, "connections per second"),
+    about("Connections opened per second at the start."),
+]
+"""A setting of every command that loads; each has a default of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,13 +159,7 @@ class LoadConfig:
         about("Number of this instance; 0 coordinates and gets the run directory."),
     ] = None
 
-    ramp_per_s: Annotated[
-        float,
-        PHASES,
-        named("ramp"),
-        above_zero(MANY, "connections per second"),
-        about("Connections opened per second at the start."),
-    ] = 500.0
+    ramp_per_s: RampPerS = 500.0
     warmup_s: Annotated[
         float,
         PHASES,
