@@ -27,9 +27,9 @@ from scalechat.config import (
     ExperimentConfig,
     LoadConfig,
     ReportConfig,
-    ScaleChatError,
     ServeConfig,
     UsageError,
+    told_to_the_user,
 )
 from scalechat.sources import Environment, Provenance, TomlFile, describe
 from scalechat.values import NO_TWIN, SWITCH, about, unset
@@ -163,7 +163,8 @@ class Commands:
     ) -> int:
         """See a scaling problem happen and its cure work: `experiment list`, `experiment NAME`, `experiment all`.
 
-        Ends with 0 when each symptom was seen and each cure worked, 99 when not, 1 when an experiment could not run.
+        Ends with 0 when each symptom was seen and each cure worked, 99 when not, 1 when an experiment could not run,
+        105 when interrupted. Each of several is played whatever became of the others.
         """
         if print_config:
             return self._show(config)
@@ -222,7 +223,7 @@ def ending_of(work: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except (Exception, BaseExceptionGroup) as error:
-        told = _told_to_the_user(error)
+        told = told_to_the_user(error)
         if told is None:
             print(f"scalechat: bug: {type(error).__name__}; please report it with this traceback", file=sys.stderr)
             raise
@@ -287,14 +288,3 @@ def _described(entry: HelpEntry) -> RenderableType:
     facts += [f"default {entry.default}"] if entry.default is not None else []
     below = [Text(" · ".join(facts), style="dim")] if facts else []
     return Group(entry.description or "", *below)
-
-
-def _told_to_the_user(error: BaseException) -> ScaleChatError | KeyboardInterrupt | None:
-    """The one error to tell of when all that happened is the user's or the surroundings' doing, else None.
-
-    Trio hands on what tasks raised as (nested) groups, and this is the only place that looks into them.
-    """
-    if isinstance(error, BaseExceptionGroup):
-        told = [_told_to_the_user(inner) for inner in error.exceptions]
-        return None if None in told else told[0]
-    return error if isinstance(error, ScaleChatError | KeyboardInterrupt) else None

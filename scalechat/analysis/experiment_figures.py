@@ -18,6 +18,7 @@ _UNITS: Final = ("_bytes_total", "_bytes", "_seconds_total", "_seconds_sum", "_s
 _NAMES: Final = {
     "process_cpu_seconds_total": "CPU time",
     "process_resident_memory_bytes": "resident memory",
+    "rx_bytes_total": "bytes received",
     "process_open_fds": "open files",
     "process_max_fds": "open files allowed",
     "server_cpu": "server's CPU",
@@ -92,6 +93,8 @@ def finding(outcome: Outcome) -> str:
 
 def _unit(name: str) -> str:
     plain = name.removesuffix(".max").removesuffix(".growth")
+    if "bytes" in re.split(r"[._]", plain):
+        return "bytes"
     for suffix in _UNITS:
         if plain.endswith(suffix):
             return suffix.split("_")[1].replace("seconds", "s").replace("total", "")

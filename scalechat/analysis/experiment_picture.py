@@ -75,11 +75,11 @@ def panel_of(word: str) -> tuple[str, Callable[[Axes, Runs], None]]:
         case "distribution":
             return f"{_latency_name(name)} by percentile (%)", functools.partial(_distribution, name)
         case "rate":
-            return f"{label(name)} per second", functools.partial(_over_time, _rate, name, "")
+            return f"{label(name)} per second", functools.partial(_over_time, _rate, name, _unit(name))
         case "gauge":
             return label(name), functools.partial(_over_time, _gauge, name, "")
         case "server":
-            return _server_title(name), functools.partial(_over_time, _server, name, _server_unit(name))
+            return _server_title(name), functools.partial(_over_time, _server, name, _unit(name))
     raise UsageError(f"no panel of an experiment's picture is called {word!r}")
 
 
@@ -184,7 +184,7 @@ def _is_counter(name: str) -> bool:
     return name.endswith(("_total", "_sum", "_count"))
 
 
-def _server_unit(name: str) -> str:
+def _unit(name: str) -> str:
     return "bytes" if "_bytes" in name else ""
 
 

@@ -151,7 +151,7 @@ def drawing(figure: Figure, title: str) -> str:
     """The figure as an SVG file that stands alone, its title inside; half an inch of its height is the title's."""
     height = figure.get_figheight()
     figure.subplots_adjust(top=1 - 0.8 / height)
-    lines = textwrap.fill(title, 118)
+    lines = textwrap.fill(title, 108)
     figure.text(0.012, 1 - 0.1 / height, lines, va="top", fontsize=10.5, fontweight="bold", linespacing=1.25)
     # Where that face is not installed, one as wide.
     return _svg(figure, title).replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")

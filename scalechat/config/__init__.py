@@ -6,7 +6,7 @@ secret. Values are checked where they come from outside; code that builds a conf
 """
 
 from scalechat.config.capacity import CapacityConfig
-from scalechat.config.errors import OperationalError, ScaleChatError, UsageError
+from scalechat.config.errors import OperationalError, ScaleChatError, UsageError, told_to_the_user
 from scalechat.config.load import LoadConfig
 from scalechat.config.others import ChatConfig, CompareConfig, DemoConfig, ExperimentConfig, ReportConfig
 from scalechat.config.public import SECRETS, PlainValue, public_values
@@ -36,4 +36,5 @@ __all__ = [
     "UsageError",
     "Vary",
     "public_values",
+    "told_to_the_user",
 ]

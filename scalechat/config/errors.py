@@ -19,3 +19,14 @@ class OperationalError(ScaleChatError):
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def told_to_the_user(error: BaseException) -> ScaleChatError | KeyboardInterrupt | None:
+    """The one error to tell of when all that happened is the user's or the surroundings' doing, else None.
+
+    Trio hands on what tasks raised as (nested) groups, and this is the only place that looks into them.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        told = [told_to_the_user(inner) for inner in error.exceptions]
+        return None if None in told else told[0]
+    return error if isinstance(error, ScaleChatError | KeyboardInterrupt) else None

@@ -114,3 +114,4 @@ class ExperimentConfig:
         unset("none"),
         about("Folder with the problem's page, such as docs/scale-problems: table and picture go into it as well."),
     ] = field(default=None, kw_only=True)
+    json: Annotated[bool, SWITCH, about("Print what was seen as JSON.")] = field(default=False, kw_only=True)

@@ -1,114 +1,103 @@
-"""``experiment list``, ``NAME…`` or ``all``: find the files, play them one by one, say what was seen."""
+"""``experiment list``, ``NAME…`` or ``all``: play them one by one, whatever becomes of each, and say what was seen."""
 
 from __future__ import annotations
 
-import difflib
+import signal
 import sys
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 import trio
-from rich.console import Console, Group
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
-from scalechat.analysis.experiment import PlayedExperiment, rows_of
-from scalechat.analysis.experiment_figures import finding, label, value
-from scalechat.config import ExperimentConfig, UsageError
-from scalechat.experiment.outcome import Outcome
+from scalechat.analysis.experiment import PlayedExperiment
+from scalechat.config import ExperimentConfig, OperationalError, told_to_the_user
+from scalechat.experiment.catalogue import catalogue, chosen
 from scalechat.experiment.play import play
-from scalechat.experiment.spec import SIDES, Experiment, read_experiment
+from scalechat.experiment.spec import Experiment
+from scalechat.experiment.telling import Tried, details, listing, summary, summary_json
 
 EXIT_NOT_SEEN: Final = 99
-_HERE: Final = Path(__file__).resolve().parent
+EXIT_INTERRUPTED: Final = 105
+Player = Callable[[str, Experiment], Awaitable[PlayedExperiment]]
 
 
 def experiment(config: ExperimentConfig) -> int:
     """Do what the command says and return the exit code."""
     known = catalogue()
     if config.names == ("list",):
-        _list(known)
+        Console().print(listing(chosen(["all"], known)))
         return 0
-    chosen = [(path.stem, read_experiment(path)) for path in _chosen(config.names, known)]
-    return trio.run(_play_all, chosen, config)
+    wanted = chosen(config.names, known)
+    tried: list[Tried] = []
+    # A person reads both; a program that wants JSON has standard output for itself.
+    console = Console(stderr=config.json)
 
+    def show(one: Tried) -> None:
+        tried.append(one)
+        if one.played is not None:
+            console.print(details(one.played))
 
-def catalogue() -> dict[str, Path]:
-    """Name → file of each experiment that comes with the program, in the catalogue's order."""
-    inside = _HERE / "experiments"  # in a wheel; a checkout has them at the top
-    folder = inside if inside.is_dir() else _HERE.parents[1] / "configs" / "experiments"
-    numbered = sorted((read_experiment(path).number, path) for path in folder.glob("*.toml"))
-    return {path.stem: path for _, path in numbered}
-
-
-def _chosen(names: Iterable[str], known: dict[str, Path]) -> list[Path]:
-    if tuple(names) == ("all",):
-        return list(known.values())
-    paths = []
-    for name in names:
-        if name.endswith(".toml"):
-            paths.append(Path(name))
-        elif name in known:
-            paths.append(known[name])
-        else:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else "'experiment list' shows all"
-            raise UsageError(f"no experiment is called {name!r}: {hint}")
-    return paths
-
-
-def _list(known: dict[str, Path]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("no.", "name", "problem"):
-        table.add_column(column, no_wrap=column == "name")
-    for name, path in known.items():
-        one = read_experiment(path)
-        table.add_row(str(one.number), name, one.title)
-    Console().print(table)
-
-
-async def _play_all(chosen: list[tuple[str, Experiment]], config: ExperimentConfig) -> int:
-    outcomes = []
-    for name, one in chosen:
-        print(f"{one.number:2}  {one.title}", file=sys.stderr, flush=True)
+    async def player(name: str, one: Experiment) -> PlayedExperiment:
         played = PlayedExperiment(*await play(name, one, config.out, _tell))
         played.write_beside()
         if config.docs is not None:
             _tell(str(played.write_into(config.docs)))
-        outcomes.append(played.outcome)
-        Console().print(details(played))
-    if len(outcomes) > 1:
-        Console().print(summary(outcomes))
-    return 0 if all(outcome.succeeded for outcome in outcomes) else EXIT_NOT_SEEN
+        return played
+
+    interrupted = trio.run(_until_interrupted, wanted, player, show)
+    if len(wanted) > 1:
+        console.print(summary(tried))
+    if config.json:
+        print(summary_json(tried, interrupted=interrupted))
+    if interrupted:
+        print(f"scalechat: interrupted after {len(tried)} of {len(wanted)} experiments", file=sys.stderr)
+    return exit_code(tried, interrupted=interrupted)
 
 
-def details(played: PlayedExperiment) -> Group:
-    """What one experiment found: the finding, before and after, the checks, where it lies."""
-    outcome = played.outcome
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "before", "after", ""):
-        table.add_column(column, justify="right" if column else "left")
-    for row in rows_of(outcome):
-        table.add_row(*row)
-    sides = (f"{side}: {given.about}" for side, given in outcome.experiment.sides)
-    checks = (Text(str(checked), style="" if checked.holds else "bold red") for checked in outcome.checks)
-    lies = f"python -m scalechat report {played.directory}"
-    return Group("", Text(finding(outcome), style="bold"), *map(Text, sides), table, *checks, Text(lies, style="dim"))
+def exit_code(tried: Iterable[Tried], *, interrupted: bool) -> int:
+    """Of several that went wrong the first; an interruption comes before all of them."""
+    if interrupted:
+        return EXIT_INTERRUPTED
+    return next((one.exit_code or EXIT_NOT_SEEN for one in tried if not one.succeeded), 0)
+
+
+async def play_each(wanted: Iterable[tuple[str, Experiment]], player: Player, show: Callable[[Tried], object]) -> None:
+    """Play one after the other; what the surroundings did to one does not keep the others from being played."""
+    for name, one in wanted:
+        print(f"{one.number:2}  {one.title}", file=sys.stderr, flush=True)
+        began_s = trio.current_time()
+        played, failure = None, None
+        try:
+            played = await player(name, one)
+        except (OperationalError, BaseExceptionGroup) as error:
+            told = told_to_the_user(error)
+            if not isinstance(told, OperationalError):
+                raise
+            failure = told
+            _tell(f"could not run: {failure}")
+        show(Tried(name, one, trio.current_time() - began_s, played, failure))
+
+
+async def _until_interrupted(
+    wanted: Iterable[tuple[str, Experiment]], player: Player, show: Callable[[Tried], object]
+) -> bool:
+    """Whether Ctrl-C ended it. The stage of the one that was being played is taken down in order."""
+    interrupted = False
+    async with trio.open_nursery() as nursery:
+
+        async def listen() -> None:
+            nonlocal interrupted
+            with trio.open_signal_receiver(signal.SIGINT) as signals:
+                async for _ in signals:
+                    interrupted = True
+                    nursery.cancel_scope.cancel()
+
+        nursery.start_soon(listen)
+        await play_each(wanted, player, show)
+        nursery.cancel_scope.cancel()
+    return interrupted
 
 
 def _tell(line: str) -> None:
     print(f"    {line}", file=sys.stderr, flush=True)
-
-
-def summary(outcomes: list[Outcome]) -> Table:
-    """The table of what was seen."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("no.", "problem", "symptom seen", "cure seen", "figure", "before", "after"):
-        table.add_column(column, overflow="fold", justify="right" if column in ("before", "after") else "left")
-    for outcome in outcomes:
-        one = outcome.experiment
-        before, after = (value(one.reveals, outcome.figure(side, one.reveals)) for side in SIDES)
-        words = ("yes" if outcome.seen(kind) else "NO" for kind in ("symptom", "cure"))
-        table.add_row(str(one.number), one.title, *words, label(one.reveals), before, after)
-    return table

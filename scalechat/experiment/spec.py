@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -21,6 +21,8 @@ Setting = Scalar | list[str | Table] | Table
 Settings = dict[str, Setting]
 SideName = Literal["before", "after"]
 SIDES: Final[tuple[SideName, ...]] = ("before", "after")
+Group = Literal["connections", "fan-out", "slow clients", "storms", "nodes", "memory", "measuring"]
+_GROUPS: Final = get_args(Group)
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,6 +84,8 @@ class Side(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     number: int
     """In the catalogue of scaling problems."""
+    group: Group
+    """Which problems it belongs to, for the list."""
     title: str
     hypothesis: str
     reveals: str
@@ -112,6 +116,11 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def sides(self) -> tuple[tuple[SideName, Side], ...]:
         """Both with their names, in order."""
         return tuple(zip(SIDES, (self.before, self.after), strict=True))
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Its place in a list by groups."""
+        return _GROUPS.index(self.group), self.number
 
     @property
     def figures_shown(self) -> list[str]:

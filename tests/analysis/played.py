@@ -26,6 +26,7 @@ def play_with(
     """What `experiment` leaves, from runs of two cases."""
     one = Experiment(
         number=3,
+        group="fan-out",
         title="A <slow> thing",
         hypothesis="slow & late",
         reveals="delivery_p99",

@@ -14,6 +14,7 @@ from scalechat.experiment.spec import Action, Experiment, Side
 def experiment(*checks: Check, before: Side, after: Side) -> Experiment:
     return Experiment(
         number=0,
+        group="fan-out",
         title="A test",
         hypothesis="it works",
         reveals="clients",

@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
+from scalechat.experiment.catalogue import catalogue
 from scalechat.experiment.checks import check
-from scalechat.experiment.command import catalogue
 from scalechat.experiment.spec import read_experiment
 
 RECORDED: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {

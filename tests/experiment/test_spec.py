@@ -6,8 +6,8 @@ import pytest
 
 from scalechat.analysis.experiment_picture import panel_of
 from scalechat.config import UsageError
+from scalechat.experiment.catalogue import catalogue
 from scalechat.experiment.checks import names_in
-from scalechat.experiment.command import catalogue
 from scalechat.experiment.spec import Limits, Settings, flags, read_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,3 +56,15 @@ def test_limits_are_put_in_front_of_the_command() -> None:
 def test_settings_become_flags() -> None:
     settings: Settings = {"msg_frequency": 500, "slo": ["a", "b"], "quiet": True, "reconnect": False}
     assert flags(settings) == ["--msg-frequency", "500", "--slo", "a", "--slo", "b", "--quiet", "--no-reconnect"]
+
+
+@pytest.mark.parametrize("path", catalogue().values(), ids=lambda path: path.stem)
+def test_its_page_shows_it(path: Path) -> None:
+    """The picture and the table of a run in which symptom and cure were seen, made by the command."""
+    page = ROOT / "docs" / "scale-problems" / read_experiment(path).page
+    text = page.read_text()
+    image = f"images/{page.stem}.svg"
+    assert f"]({image})" in text
+    assert "<svg" in (page.parent / image).read_text()
+    assert f"`python -m scalechat experiment {path.stem}` on" in text
+    assert ": NO" not in text
