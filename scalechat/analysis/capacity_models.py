@@ -73,7 +73,7 @@ def queues(search: SearchFrames) -> Html:
     busy = (rows["server_cpu_cores"] / limit).to_numpy(np.float64)
     service = busy / rows["published_per_s"].to_numpy(np.float64) * 1e3
     # That near to the limit the rest is the noise of the reading, and 1 / (1 - busy) is made of it.
-    busy[busy > _ALL] = 1.0
+    busy = np.where(busy > _ALL, 1.0, busy)
     alone = [queueing.md1_mean(work, part) for work, part in zip(service, busy, strict=True)]
     stays = rows.assign(alone=alone, batch=queueing.TAIL * rows["delivery_p50_ms"])
     shown = stays.groupby("value")[["delivery_p50_ms", "delivery_p99_ms", "alone", "batch"]].median()
