@@ -8,7 +8,7 @@ from scalechat.analysis.experiment_picture import panel_of
 from scalechat.config import UsageError
 from scalechat.experiment.catalogue import catalogue
 from scalechat.experiment.checks import names_in
-from scalechat.experiment.spec import Limits, Settings, flags, read_experiment
+from scalechat.experiment.spec import Settings, flags, read_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,12 +47,6 @@ def test_an_experiment_without_a_check_of_its_cure_is_refused(tmp_path: Path) ->
         read_experiment(path)
 
 
-def test_limits_are_put_in_front_of_the_command() -> None:
-    assert Limits().command() == []
-    limits = Limits(cores=[0, 1], open_files=512, memory_mib=1)
-    assert limits.command() == ["taskset", "--cpu-list", "0,1", "prlimit", "--nofile=512:512", "--data=1048576", "--"]
-
-
 def test_settings_become_flags() -> None:
     settings: Settings = {"msg_frequency": 500, "slo": ["a", "b"], "quiet": True, "reconnect": False}
     assert flags(settings) == ["--msg-frequency", "500", "--slo", "a", "--slo", "b", "--quiet", "--no-reconnect"]
@@ -68,3 +62,16 @@ def test_its_page_shows_it(path: Path) -> None:
     assert "<svg" in (page.parent / image).read_text()
     assert f"`python -m scalechat experiment {path.stem}` on" in text
     assert ": NO" not in text
+
+
+@pytest.mark.parametrize("path", catalogue().values(), ids=lambda path: path.stem)
+def test_it_runs_in_a_limited_environment(path: Path) -> None:
+    """The server has a core and so much memory, the load client another core; containers can have the same."""
+    experiment = read_experiment(path)
+    for _, side in experiment.sides:
+        server, client = experiment.limits(side)
+        assert server.cores
+        assert client.cores
+        assert not set(server.cores) & set(client.cores)
+        assert server.memory_mib
+    assert experiment.compose.startswith(("docker compose ", "SERVER_", "SCALECHAT_"))
