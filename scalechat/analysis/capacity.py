@@ -174,7 +174,8 @@ def probes(search: SearchFrames) -> Html:
 def limits(search: SearchFrames) -> Html:
     """The causes that can be seen, with their evidence."""
     if not search.limits:
-        return note("No limit can be seen from here, or nothing failed.")
+        failed = search.answer is not None and search.answer.failed is not None
+        return note("No limit can be seen from here." if failed else "Nothing failed.")
     return findings.limits(search.limits)
 
 

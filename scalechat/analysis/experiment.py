@@ -65,11 +65,18 @@ class PlayedExperiment:
     def environment(self) -> Html:
         """What was run on what, under which limits, and what makes a run doubtful."""
         one = self.outcome.experiment
+        parts = ("server", "load client")
         rows = [("both", words) for words in _settings(one.server, one.load)]
         rows += [("both", f"in a network of their own: sysctl {name}={value}") for name, value in one.sysctls.items()]
         for side, given in one.sides:
-            rows += [(side, words) for words in [*_settings(given.server, given.load), *given.limits()]]
+            rows += [(side, words) for words in _settings(given.server, given.load)]
+            rows += [
+                (side, f"{what} under {limits}")
+                for what, limits in zip(parts, one.limits(given), strict=True)
+                if str(limits)
+            ]
             rows += [(side, f"not to be trusted: {doubt}") for doubt in self._doubts(side)]
+        rows += [("here", f"not held as meant: {words}") for words in self.outcome.unheld]
         rows += [("machine", self._machine()), ("with containers", one.compose)]
         return table(("", ""), rows, breakable=True)
 
@@ -109,8 +116,9 @@ class PlayedExperiment:
         doubts = [
             f"- {side}: not to be trusted as a measurement: {one}" for side in SIDES for one in self._doubts(side)
         ]
+        loose = [f"- {words}" for words in self.outcome.unheld]
         source = f"`python -m scalechat experiment {self.outcome.name}` on {self._machine()}."
-        parts = [f"![{finding(self.outcome)}]({image})", *map("\n".join, (lines, [*checks, *doubts])), source]
+        parts = [f"![{finding(self.outcome)}]({image})", *map("\n".join, (lines, [*checks, *doubts, *loose])), source]
         return "\n\n".join(parts) + "\n"
 
     # ---- facts

@@ -178,7 +178,8 @@ def legend(axes: Axes) -> None:
 
 
 def empty(axes: Axes, text: str) -> None:
-    """Say inside the axes why nothing is drawn."""
+    """Say inside the axes why nothing is drawn; a scale of nothing would look like one of zeros."""
+    axes.set_yticks([])
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=COLORS["faint"])
 
 

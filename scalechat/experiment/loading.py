@@ -12,14 +12,12 @@ import trio
 from scalechat.config import OperationalError
 from scalechat.experiment.part import own_environment
 from scalechat.experiment.scenario import scenario_text
-from scalechat.experiment.spec import Settings, Side
+from scalechat.experiment.spec import Settings
 
 _LOOK_S: Final = 0.02
 
 
-async def load(
-    side: Side, settings: Settings, url: str, out: Path, enter: list[str], begun: Callable[[], object]
-) -> Path:
+async def load(settings: Settings, url: str, out: Path, enter: list[str], begun: Callable[[], object]) -> Path:
     """Run the load client to its end; its scenario and its run directory stay in `out`.
 
     `enter` stands in front of the command. `begun` is called when the run's clock starts, so what happens in it has
@@ -30,7 +28,7 @@ async def load(
     """
     scenario = _written(out / "scenario.toml", scenario_text(settings))
     words = ["load", "--scenario", str(scenario), "--server-url", url, "--out", str(out), "--quiet"]
-    command = [*enter, *side.load_limits.command(), sys.executable, "-m", "scalechat", *words]
+    command = [*enter, sys.executable, "-m", "scalechat", *words]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_tell_when_begun, out, begun)
         done = await trio.run_process(

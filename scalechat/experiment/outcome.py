@@ -28,6 +28,8 @@ class Outcome(msgspec.Struct, frozen=True):
     figures: dict[str, dict[str, float]]
     """Side → the figures that are shown, in the order of the table; one that a run does not have is not there."""
     checks: list[Checked]
+    unheld: list[str] = []
+    """Limits that this machine could not hold as they were meant, in words."""
 
     @property
     def succeeded(self) -> bool:

@@ -11,10 +11,12 @@ runs/<id>-<name>/
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from scalechat.experiment.checks import check
 from scalechat.experiment.figures import figures_of
+from scalechat.experiment.limits import held
 from scalechat.experiment.loading import load
 from scalechat.experiment.outcome import Outcome, write_outcome
 from scalechat.experiment.spec import Experiment, Side
@@ -33,19 +35,32 @@ async def play(name: str, experiment: Experiment, out: Path, tell: Tell) -> tupl
     directory = out / f"{new_run_id()}-{name}"
     found: dict[str, dict[str, float]] = {}
     runs: dict[str, str] = {}
+    unheld: list[str] = []
     for side_name, side in experiment.sides:
         tell(f"{side_name}: {side.about}")
-        run_dir = await _run(experiment, side, directory / side_name)
+        run_dir, here = await _run(experiment, side, directory / side_name)
+        for words in here:
+            if words not in unheld:
+                tell(words)
+                unheld.append(words)
         runs[side_name] = str(run_dir.relative_to(directory))
         found[side_name] = figures_of(run_dir)
     results = [check(wanted, found["before"], found["after"]) for wanted in experiment.checks]
     shown = experiment.figures_shown
     figures = {side: {name: values[name] for name in shown if name in values} for side, values in found.items()}
-    outcome = Outcome(name, experiment, runs, figures, results)
+    outcome = Outcome(name, experiment, runs, figures, results, unheld)
     write_outcome(directory, outcome)
     return directory, outcome
 
 
-async def _run(experiment: Experiment, side: Side, out: Path) -> Path:
-    async with raised(side, experiment.server | side.server, experiment.sysctls) as (url, enter, begin):
-        return await load(side, experiment.load | side.load, url, out, enter, begin)
+async def _run(experiment: Experiment, side: Side, out: Path) -> tuple[Path, list[str]]:
+    """The run's directory, and which limits could not be held."""
+    with ExitStack() as limited:
+        server, client = (
+            limited.enter_context(held(limits, name))
+            for name, limits in zip(("server", "load"), experiment.limits(side), strict=True)
+        )
+        unheld = [f"{name}: {words}" for name, one in (("server", server), ("load", client)) for words in one.unheld]
+        settings = experiment.server | side.server
+        async with raised(side, settings, experiment.sysctls, server.enter) as (url, enter, begin):
+            return await load(experiment.load | side.load, url, out, [*enter, *client.enter], begin), unheld

@@ -13,6 +13,7 @@ import msgspec
 
 from scalechat.config import UsageError
 from scalechat.experiment.checks import Check, names_in
+from scalechat.experiment.limits import Limits
 
 Scalar = str | int | float | bool
 Table = dict[str, Scalar | list[Scalar] | dict[str, Scalar]]
@@ -23,30 +24,6 @@ SideName = Literal["before", "after"]
 SIDES: Final[tuple[SideName, ...]] = ("before", "after")
 Group = Literal["connections", "fan-out", "slow clients", "storms", "nodes", "memory", "measuring"]
 _GROUPS: Final = get_args(Group)
-
-
-class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The limited environment of one process; None is as it is."""
-
-    cores: list[int] | None = None
-    open_files: int | None = None
-    """The soft limit."""
-    open_files_hard: int | None = None
-    """How far the process may raise it; without it, not at all."""
-    memory_mib: int | None = None
-    """Of the data segment (RLIMIT_DATA): what a container's limit is to a process, as far as one can be had here."""
-
-    def command(self) -> list[str]:
-        """What to put in front of a command so that these limits hold for it: util-linux programs, found everywhere."""
-        words: list[str] = []
-        if self.cores is not None:
-            words += ["taskset", "--cpu-list", ",".join(map(str, self.cores))]
-        limits = []
-        if self.open_files is not None:
-            limits.append(f"--nofile={self.open_files}:{self.open_files_hard or self.open_files}")
-        if self.memory_mib is not None:
-            limits.append(f"--data={self.memory_mib * 2**20}")
-        return words + (["prlimit", *limits, "--"] if limits else [])
 
 
 class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,11 +51,6 @@ class Side(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redis: bool = False
     """Whether the server's bus is a Redis of its own."""
     actions: list[Action] = []
-
-    def limits(self) -> list[str]:
-        """The limited environment in words."""
-        both = (("server", self.server_limits), ("load client", self.load_limits))
-        return [f"{what} under {' '.join(limits.command())}" for what, limits in both if limits.command()]
 
 
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,6 +80,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """At most two panels beside the figure that reveals the problem, see `scalechat.analysis.experiment_picture`."""
     server: Settings = {}
     load: Settings = {}
+    server_limits: Limits = Limits()
+    load_limits: Limits = Limits()
     sysctls: dict[str, str] = {}
     """The kernel's network settings, for server and load client alone: they then have a network namespace of their own,
     which needs root."""
@@ -116,6 +90,10 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def sides(self) -> tuple[tuple[SideName, Side], ...]:
         """Both with their names, in order."""
         return tuple(zip(SIDES, (self.before, self.after), strict=True))
+
+    def limits(self, side: Side) -> tuple[Limits, Limits]:
+        """Of the server and of the load client on that side."""
+        return side.server_limits.over(self.server_limits), side.load_limits.over(self.load_limits)
 
     @property
     def rank(self) -> tuple[int, int]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from scalechat.analysis.experiment import PlayedExperiment, load_experiment
 from scalechat.experiment.checks import Check, check
 from scalechat.experiment.figures import figures_of
+from scalechat.experiment.limits import Limits
 from scalechat.experiment.outcome import Outcome, write_outcome
-from scalechat.experiment.spec import Experiment, Limits, Side
+from scalechat.experiment.spec import Experiment, Side
 
 from .synthetic import Case, write_run
 

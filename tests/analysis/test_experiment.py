@@ -117,7 +117,7 @@ def test_report_makes_one_file_of_an_experiment(played: PlayedExperiment) -> Non
         "slow &amp; late",
         "A &lt;slow&gt; thing",
         "<code>--fast</code>",
-        "taskset --cpu-list 0",
+        "server under core 0",
         "docker compose",
     ):
         assert words in text

@@ -1,0 +1,132 @@
+"""The limited environment of one process, held by the kernel: cores, open files, and a cgroup of its own.
+
+Everything is put in front of the command; each word of it replaces its process, so the command keeps its pid. Where no
+cgroup can be made (that needs root, or a delegated tree) the memory limit is one of the process and the CPU limit does
+not hold; what could not be held is said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+ROOT: Final = Path("/sys/fs/cgroup")
+PERIOD_US: Final = 10_000
+"""Of the CPU limit. In the kernel's usual 100 ms a process that has used up its part stands still for most of them, and
+a p99 would show just that."""
+_ENTER: Final = 'for group in $0; do echo $$ > "$group/cgroup.procs" || exit 1; done; exec "$@"'
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """None is as it is."""
+
+    cores: list[int] | None = None
+    """By their place among those this process may use."""
+    cpu: float | None = None
+    """Of one core."""
+    memory_mib: int | None = None
+    open_files: int | None = None
+    """The soft limit."""
+    open_files_hard: int | None = None
+    """How far the process may raise it; without it, not at all."""
+
+    def over(self, base: Limits) -> Limits:
+        """These, and those of `base` where there is none."""
+        return msgspec.structs.replace(base, **{k: v for k, v in msgspec.structs.asdict(self).items() if v is not None})
+
+    def __str__(self) -> str:
+        parts = {
+            "core": self.cores and ", ".join(map(str, self.cores)),
+            "CPU": self.cpu and f"{100 * self.cpu:.0f} % of a core",
+            "memory": self.memory_mib and f"{self.memory_mib} MiB",
+            "open files": self.open_files and f"{self.open_files}:{self.open_files_hard or self.open_files}",
+        }
+        return ", ".join(f"{name} {value}" for name, value in parts.items() if value)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How limits are held here."""
+
+    enter: list[str]
+    """What to put in front of the command."""
+    unheld: list[str]
+    """What could not be held as it was meant, in words."""
+
+
+@contextlib.contextmanager
+def held(limits: Limits, name: str) -> Iterator[Held]:
+    """Hold them for commands started while entered; those must have ended before it is left."""
+    groups: list[Path] = []
+    unheld = []
+    try:
+        try:
+            _make(groups, limits, f"scalechat-{name}-{os.getpid()}")
+        except OSError as error:
+            _remove(groups)
+            groups.clear()
+            loose = "; the CPU limit does not hold" if limits.cpu is not None else ""
+            unheld.append(f"no cgroup can be made here ({error.strerror}): memory is limited by RLIMIT_DATA{loose}")
+        words = ["sh", "-c", _ENTER, " ".join(map(str, groups))] if groups else []
+        pinned, short = _pinned(limits)
+        yield Held([*words, *pinned, *_prlimit(limits, in_group=bool(groups))], unheld + short)
+    finally:
+        _remove(groups)
+
+
+def _make(groups: list[Path], limits: Limits, name: str) -> None:
+    """Make what `limits` need; `groups` are those that are there, also when it fails half way. Raises `OSError`."""
+    memory = None if limits.memory_mib is None else limits.memory_mib * 2**20
+    quota_us = None if limits.cpu is None else round(PERIOD_US * limits.cpu)
+    if memory is None and quota_us is None:
+        return
+    second = (ROOT / "cgroup.controllers").exists()
+    if second:
+        (ROOT / "cgroup.subtree_control").write_text("+cpu +memory")
+    for controller, wanted in (("memory", memory), ("cpu", quota_us)):
+        if wanted is None:
+            continue
+        group = ROOT / name if second else ROOT / controller / name
+        group.mkdir(exist_ok=True)
+        if group not in groups:
+            groups.append(group)
+        for file, text in _files(controller, wanted, second=second).items():
+            (group / file).write_text(text)
+
+
+def _files(controller: str, wanted: int, *, second: bool) -> dict[str, str]:
+    if controller == "memory":
+        return {"memory.max" if second else "memory.limit_in_bytes": str(wanted)}
+    if second:
+        return {"cpu.max": f"{wanted} {PERIOD_US}"}
+    return {"cpu.cfs_period_us": str(PERIOD_US), "cpu.cfs_quota_us": str(wanted)}
+
+
+def _remove(groups: list[Path]) -> None:
+    for group in groups:
+        with contextlib.suppress(OSError):  # One that is not empty stays behind, as after a crash: it costs nothing
+            group.rmdir()
+
+
+def _pinned(limits: Limits) -> tuple[list[str], list[str]]:
+    if limits.cores is None:
+        return [], []
+    ours = sorted(os.sched_getaffinity(0))
+    if max(limits.cores) >= len(ours):
+        return [], [f"only {len(ours)} core here: not pinned"]
+    return ["taskset", "--cpu-list", ",".join(str(ours[place]) for place in limits.cores)], []
+
+
+def _prlimit(limits: Limits, *, in_group: bool) -> list[str]:
+    words = []
+    if limits.open_files is not None:
+        words.append(f"--nofile={limits.open_files}:{limits.open_files_hard or limits.open_files}")
+    if limits.memory_mib is not None and not in_group:
+        words.append(f"--data={limits.memory_mib * 2**20}")
+    return ["prlimit", *words, "--"] if words else []
