@@ -88,7 +88,7 @@ def test_the_report_of_a_search_is_one_file_that_needs_nothing(tmp_path: Path) -
     page = path.read_text()
     assert path == tmp_path / "search-1" / "report.html"
     assert "<h1" in page
-    assert page.count("<figure>") == 5
+    assert page.count("<figure>") == 6
     assert "limited by the server" in page
     assert not re.search(r"<script|<link|@import", page)
 
