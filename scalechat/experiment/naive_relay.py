@@ -43,31 +43,38 @@ class Relay:
 
     async def _publish(self, room: bytes, message: bytes) -> None:
         async with self._publishing:
-            with contextlib.suppress(OSError, trio.BrokenResourceError):  # fire and forget: this is the mistake
+            try:
                 if self._publisher is None:
                     self._publisher = await trio.open_unix_socket(self._redis)
-                try:
-                    await self._publisher.send_all(_command(b"PUBLISH", room, message))
-                    if not await self._publisher.receive_some(CHUNK_BYTES):
-                        self._publisher = None
-                except trio.BrokenResourceError:
-                    self._publisher = None
-                    raise
+                await self._publisher.send_all(_command(b"PUBLISH", room, message))
+                heard = await self._publisher.receive_some(CHUNK_BYTES)
+            except (OSError, trio.BrokenResourceError):  # fire and forget: this is the mistake
+                heard = b""
+            if not heard:
+                await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            await publisher.aclose()
 
     async def run(self) -> None:
         """Send on what Redis publishes, until cancelled; ask again when it went away."""
-        while True:
-            with contextlib.suppress(OSError, trio.BrokenResourceError):
-                async with await trio.open_unix_socket(self._redis) as stream:
-                    await stream.send_all(_command(b"PSUBSCRIBE", b"*"))
-                    await self._send_on(stream)
-            await trio.sleep(RETRY_S)
+        try:
+            while True:
+                with contextlib.suppress(OSError, trio.BrokenResourceError):
+                    async with await trio.open_unix_socket(self._redis) as stream:
+                        await stream.send_all(_command(b"PSUBSCRIBE", b"*"))
+                        await self._send_on(stream)
+                await trio.sleep(RETRY_S)
+        finally:
+            await self._hang_up()  # cancelled as well, a socket closes without waiting
 
     async def _send_on(self, stream: trio.SocketStream) -> None:
         held = b""
         async for chunk in stream:
             held += chunk
-            while (found := _push(held)) is not None:
+            while (found := push_of(held)) is not None:
                 (kind, *rest), held = found
                 if kind == b"pmessage":
                     _pattern, room, message = rest
@@ -80,7 +87,7 @@ def _command(*words: bytes) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
 
 
-def _push(held: bytes) -> tuple[list[bytes], bytes] | None:
+def push_of(held: bytes) -> tuple[list[bytes], bytes] | None:
     """The first array of `held` and what follows it; None while it is not whole."""
     head, end, rest = held.partition(b"\r\n")
     words = []

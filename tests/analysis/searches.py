@@ -66,6 +66,7 @@ def write_search(out: Path, case: SearchCase | None = None) -> Path:
                     outcome=outcome,
                     run_id=probe_run.name if value == 7_000 else None,
                     clients=float(value),
+                    published_per_s=20.0,
                     delivered_per_s=20.0 * value,
                     delivery_p50_ms=p99 / 4,
                     delivery_p99_ms=p99,

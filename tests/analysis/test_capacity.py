@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scalechat.analysis import capacity
+from scalechat.analysis import capacity, capacity_models
 from scalechat.analysis.report import write_comparison, write_report
 from scalechat.analysis.search import knee, load_search
 from scalechat.config import OperationalError, UsageError
@@ -64,6 +64,18 @@ def test_a_search_without_a_finished_probe_is_analysed_as_well(tmp_path: Path) -
     assert "not written to its end" in capacity.verdict(search).html
 
 
+def test_models_are_doubted_in_words_and_left_out_where_nothing_is_known(tmp_path: Path) -> None:
+    """A server that kept up determines no coherency; a target that hides its CPU has neither queues nor costs."""
+    search = load_search(write_search(tmp_path / "own"))
+    assert title(capacity_models.law(search).html).endswith("the data does not determine κ")
+    assert "zero is within its interval" in capacity_models.law_table(search).html
+    assert "batches are off by" in title(capacity_models.queues(search).html)
+    foreign = load_search(write_search(tmp_path / "foreign", SearchCase(foreign=True)))
+    few = load_search(write_search(tmp_path / "few", SearchCase(probes=2)))
+    for piece in (capacity_models.queues(foreign), capacity_models.costs(foreign), capacity_models.law(few)):
+        assert piece.html.startswith('<p class="note">')
+
+
 def test_a_run_is_no_search(tmp_path: Path) -> None:
     """One line that says so."""
     with pytest.raises(OperationalError, match="no capacity search"):
@@ -76,7 +88,7 @@ def test_the_report_of_a_search_is_one_file_that_needs_nothing(tmp_path: Path) -
     page = path.read_text()
     assert path == tmp_path / "search-1" / "report.html"
     assert "<h1" in page
-    assert page.count("<figure>") == 3
+    assert page.count("<figure>") == 6
     assert "limited by the server" in page
     assert not re.search(r"<script|<link|@import", page)
 

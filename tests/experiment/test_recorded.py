@@ -33,6 +33,14 @@ RECORDED: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
         {"clients": 400.0, "connect_failures": 400.0, "missing": 0.0},
         {"clients": 800.0, "connect_failures": 0.0, "missing": 0.0},
     ),
+    "broker-outage": (
+        {"missing": 1130.0, "disconnects": 0.0},
+        {"missing": 0.0, "disconnects": 0.0, "acked": 1201.0},
+    ),
+    "accept-queue": ({"connect_failures": 217.0, "missing": 0.0}, {"connect_failures": 0.0, "missing": 0.0}),
+    "a-system-call-per-message": ({"delivery_p99": 3690.0, "missing": 0.0}, {"delivery_p99": 7.01, "missing": 0.0}),
+    "message-size": ({"delivery_p99": 30.7, "missing": 0.0}, {"delivery_p99": 6.36, "missing": 0.0}),
+    "heartbeat-storm": ({"delivery_p99_9": 58.7, "missing": 0.0}, {"delivery_p99_9": 9.31, "missing": 0.0}),
     "reconnect-storm": ({"connect_p99": 4429.0, "missing": 0.0}, {"connect_p99": 180.4, "missing": 0.0}),
 }
 """What the checks speak of, before and after, as a run on two cores measured it."""

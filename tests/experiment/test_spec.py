@@ -1,10 +1,12 @@
 """Every experiment that comes with the program can be read, and a wrong file is named with what is wrong."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from scalechat.analysis.experiment_picture import panel_of
+from scalechat.cli import main
 from scalechat.config import UsageError
 from scalechat.experiment.catalogue import catalogue
 from scalechat.experiment.checks import names_in
@@ -75,3 +77,36 @@ def test_it_runs_in_a_limited_environment(path: Path) -> None:
         assert not set(server.cores) & set(client.cores)
         assert server.memory_mib
     assert experiment.compose.startswith(("docker compose ", "SERVER_", "SCALECHAT_"))
+
+
+def settings_text(capsys: pytest.CaptureFixture[str]) -> str:
+    """Of the three commands that the pages speak of, a line for each setting."""
+    for command in (["serve"], ["load"], ["experiment", "list"]):
+        assert main([*command, "--print-config"], {}) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "scale-problems").glob("*.md")), ids=lambda page: page.stem)
+def test_what_a_page_tells_people_to_type_and_to_look_at_exists(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Experiments by their name, settings and metrics as the reference has them."""
+    text = page.read_text()
+    reference = ROOT / "docs" / "reference"
+    settings = settings_text(capsys)
+    metrics = (reference / "metrics.md").read_text()
+    assert set(re.findall(r"scalechat experiment ([a-z-]+)", text)) <= {"list", "all", *catalogue()}
+    ours = re.findall(r"`(--[a-z][a-z-]+)(?:[ =][^`]*)?`", text)
+    assert [flag for flag in ours if f"{flag[2:].replace('-', '_')} " not in settings] == []
+    named = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\bscalechat_[a-z_]+", text)}
+    assert [name for name in sorted(named) if name not in metrics] == []
+
+
+@pytest.mark.parametrize("path", catalogue().values(), ids=lambda path: path.stem)
+def test_the_containers_equivalent_sets_what_exists(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every variable of ours is a setting, every other is one of the compose file's, and so is the service."""
+    compose = read_experiment(path).compose
+    settings = settings_text(capsys)
+    file = (ROOT / "docker-compose.yaml").read_text()
+    ours = re.findall(r"SCALECHAT_[A-Z_]+", compose)
+    assert [name for name in ours if f"{name[10:].lower()} " not in settings] == []
+    assert [name for name in re.findall(r"(?:SERVER|LOAD)_[A-Z]+(?==)", compose) if name not in file] == []
+    assert re.search(r"\b(server|load|redis)\b", compose)
