@@ -22,6 +22,10 @@ from .percentiles import quantile_of_seconds
 
 __all__ = ["FIGURES", "Comparison", "Effect", "Figure", "compare", "effect_of"]
 
+_SAYS_NOTHING: Final = math.log(10)
+"""Of the logarithm of a change that may be one for the better or the worse: ten times as much. Two runs against two
+give intervals of millions of percent, which look like an error."""
+
 Answer = Literal["better", "worse", "same", "cannot tell"]
 
 
@@ -115,6 +119,8 @@ def effect_of(figure: Figure, base: Estimate, new: Estimate, *, margin: float, t
     reach = float(stdtrit(_degrees(base, new), 1 - tail)) * error if error else 0.0
     low, high = change - reach, change + reach
     if relative:
+        if low < 0 and high > _SAYS_NOTHING:
+            return _untold(figure, base, new, "an interval of all that is possible: needs more runs on each side")
         change, low, high = (math.expm1(value) for value in (change, low, high))
     # What is no ratio has no natural margin: any change that is real counts.
     matters = margin if relative else 0.0

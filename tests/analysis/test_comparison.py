@@ -107,6 +107,15 @@ def test_the_answer_follows_from_the_interval_and_the_margin(base: Estimate, new
     assert effect_of(P50, base, new, margin=0.05, tail=TAIL).answer == answer
 
 
+def test_an_interval_of_all_that_is_possible_is_not_shown() -> None:
+    """Two runs against two may give millions of percent; what is said is what to do."""
+    effect = effect_of(P50, Estimate(10, 0.3, 1), Estimate(2, 0.3, 1), margin=0.05, tail=TAIL)
+    assert math.isnan(effect.high)
+    assert effect.why is not None
+    assert "more runs" in effect.why
+    assert effect.change == pytest.approx(-0.8)
+
+
 # ---- what may be compared ----------------------------------------------------------------------
 
 
