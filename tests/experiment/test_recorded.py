@@ -41,6 +41,10 @@ RECORDED: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
     "a-system-call-per-message": ({"delivery_p99": 3690.0, "missing": 0.0}, {"delivery_p99": 7.01, "missing": 0.0}),
     "message-size": ({"delivery_p99": 30.7, "missing": 0.0}, {"delivery_p99": 6.36, "missing": 0.0}),
     "heartbeat-storm": ({"delivery_p99_9": 58.7, "missing": 0.0}, {"delivery_p99_9": 9.31, "missing": 0.0}),
+    "unclean-restart": (
+        {"missing": 16161.0, "disconnects": 400.0, "reconnects": 400.0},
+        {"missing": 0.0, "disconnects": 400.0, "reconnects": 400.0},
+    ),
     "reconnect-storm": ({"connect_p99": 4429.0, "missing": 0.0}, {"connect_p99": 180.4, "missing": 0.0}),
 }
 """What the checks speak of, before and after, as a run on two cores measured it."""
