@@ -59,14 +59,16 @@ INPUTS: Final[Mapping[str, Input]] = MappingProxyType(
         "room_members": Input(20, 100, "members a room", _ASSUMED),
         "publish_cpu_us": Input(84, 92, "µs CPU of a node for a message", _REDIS),
         "receive_cpu_us": Input(10, 92, "µs CPU of each further node with members", _ASSUMED),
-        "delivery_cpu_us": Input(0.16, 5.0, "µs CPU of a node for a delivery", f"{_ENGINE}; {_REDIS}"),
-        "connection_kb": Input(9.6, 21, "kB of memory a connection", f"{_ENGINE}; {_REDIS}"),
+        "delivery_cpu_us": Input(
+            0.11, 21.1, "µs CPU of a node for a delivery, its part of the message included", f"{_ENGINE}; {_REDIS}"
+        ),
+        "connection_kb": Input(9.5, 58, "kB of memory a connection, the most under full load", f"{_ENGINE}; {_REDIS}"),
         "connections": Input(10_000, 19_880, "connections a node", f"{_ENGINE}, the most that were tried"),
         "node_base_mb": Input(65, 90, "MB of memory of a node without clients", f"{_ENGINE}; {_REDIS}"),
         "redis_cpu_us": Input(22, 73, "µs CPU of Redis for a message from 1,000/s on, one node reading", _REDIS),
         "redis_reader_us": Input(2, 20, "µs CPU of Redis for each further node reading", _ASSUMED),
         "headroom": Input(0.4, 0.6, "of a core used, by nodes and by Redis", _ASSUMED),
-        "delivery_bytes": Input(172, 176, "bytes a delivery, WebSocket", _REDIS),
+        "delivery_bytes": Input(171, 176, "bytes a delivery, WebSocket", _REDIS),
         "network_overhead": Input(1.05, 1.4, "bytes on the wire for each of those", _ASSUMED),
         "core_price": Input(15, 40, "$ a core and month", _ASSUMED),
         "memory_price": Input(2, 5, "$ a GB and month", _ASSUMED),
@@ -93,7 +95,7 @@ def project(users: float, inputs: Mapping[str, Input] = INPUTS) -> Mapping[str, 
     these reads each of its messages.
     """
     random = np.random.default_rng(_SEED)
-    # Logarithmic: a range of 0.16 to 5 says that the order of magnitude is open.
+    # Logarithmic: a range of 0.11 to 21 says that the order of magnitude is open.
     drawn = {name: np.exp(random.uniform(np.log(one.low), np.log(one.high), _TRIALS)) for name, one in inputs.items()}
     messages = users * drawn["message_rate"] / 60
     deliveries = messages * (drawn["room_members"] - 1)

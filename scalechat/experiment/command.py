@@ -82,13 +82,13 @@ async def play_each(wanted: Iterable[tuple[str, Experiment]], player: Player, sh
 async def _until_interrupted(
     wanted: Iterable[tuple[str, Experiment]], player: Player, show: Callable[[Tried], object]
 ) -> bool:
-    """Whether Ctrl-C ended it. The stage of the one that was being played is taken down in order."""
+    """Whether Ctrl-C (or SIGTERM) ended it. The stage of the one that was being played is taken down in order."""
     interrupted = False
     async with trio.open_nursery() as nursery:
 
         async def listen() -> None:
             nonlocal interrupted
-            with trio.open_signal_receiver(signal.SIGINT) as signals:
+            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 async for _ in signals:
                     interrupted = True
                     nursery.cancel_scope.cancel()
