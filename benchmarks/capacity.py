@@ -289,6 +289,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for case in CASES:
             if case.name in options.only or not options.only:
                 before = known.get(case.name) if options.keep else None
+                if before is not None and options.searches and not _same_tree(before):
+                    print(f"{case.name}: the searches of {before.commit} give way to this tree's", file=sys.stderr)
+                    before = None
                 known[case.name] = measure(case, options.searches, before, command, options.out or Path(scratch))
                 RECORD.write_bytes(msgspec.json.format(msgspec.json.encode(_ordered(known)), indent=1) + b"\n")
     text = block(_ordered(known))
@@ -300,6 +303,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _read() -> list[Record]:
     return msgspec.json.decode(RECORD.read_bytes(), type=list[Record]) if RECORD.exists() else []
+
+
+def _same_tree(record: Record) -> bool:
+    """Whether the record's searches and today's are of one commit; the record itself is a change to the tree."""
+    return record.commit.removesuffix("+changes") == machine.commit().removesuffix("+changes")
 
 
 def _ordered(known: Mapping[str, Record]) -> list[Record]:
