@@ -1,8 +1,8 @@
 """The ASGI app behind everything on the port that is not a WebSocket: page, metrics, health, API.
 
 FastAPI, because its typed handlers are the OpenAPI document. Every handler is a coroutine, so none leaves the Trio
-thread. Read-only pages (`/metrics`, `/stats`, `/stats/recent`, `/docs`, `/openapi.json`) are open on loopback, or when
-allowed explicitly, or to whoever has the API key; the API itself always needs the key.
+thread. Read-only pages (`/metrics`, `/stats`, `/stats/recent`, `/docs`, `/openapi.json`, `/asyncapi.json`) are open on
+loopback, or when allowed explicitly, or to whoever has the API key; the API itself always needs the key.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from scalechat.server.http_api import ErrorBody, api_router
 from scalechat.server.http_dashboard import dashboard_router
 from scalechat.server.hub import Hub
 from scalechat.server.site import Site, SiteError, Stats
+from scalechat.wire import asyncapi
 from scalechat.wire.messages import BadMessage
 
 
@@ -135,6 +136,10 @@ def _pages(app: FastAPI, site: Site, access: Access, assets: Mapping[str, Asset]
     @router.get("/openapi.json", dependencies=readable, include_in_schema=False)
     async def openapi() -> JSONResponse:
         return JSONResponse(app.openapi())
+
+    @router.get("/asyncapi.json", dependencies=readable, include_in_schema=False)
+    async def websocket_protocol() -> JSONResponse:
+        return JSONResponse(asyncapi.document())
 
     @router.get("/docs", dependencies=readable, include_in_schema=False)
     async def docs(request: Request) -> Response:

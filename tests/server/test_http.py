@@ -28,7 +28,7 @@ API = (
     ("GET", "/api/connections"),
     ("DELETE", "/api/connections/none"),
 )
-READ_ONLY = ("/metrics", "/stats", "/stats/recent", "/docs", "/openapi.json")
+READ_ONLY = ("/metrics", "/stats", "/stats/recent", "/docs", "/openapi.json", "/asyncapi.json")
 
 
 async def publish(server: Running, text: str, *, room: str = "tea", client: str = "bot", **more: object) -> Answer:
