@@ -20,6 +20,7 @@ from .style import (
     latency_axis,
     legend,
     limit_line,
+    name_at_top,
     note,
     panel_title,
     picture,
@@ -97,7 +98,7 @@ def headline(search: SearchFrames) -> Html:
         bend = knee(rows["value"], rows[column])
         if bend is not None:
             axes.axvline(bend, color=COLORS["faint"], lw=0.8, ls=":")
-            _beside(axes, bend, f"knee {load_number(bend)}", COLORS["faint"])
+            name_at_top(axes, bend, f"knee {load_number(bend)}", beside=True)
         panel_title(axes, f"{name} of the deliveries")
         legend(axes)
         return picture(figure, _title(search))
@@ -261,18 +262,4 @@ def _bracket(axes: Axes, search: SearchFrames) -> None:
         axes.axvspan(answer.held, answer.failed, color=COLORS["limit"], alpha=0.13, lw=0, zorder=0)
     if answer.held is not None:
         axes.axvline(answer.held, color=COLORS["good"], lw=1.0)
-        _beside(axes, answer.held, f"holds {load_number(answer.held)}", COLORS["good"])
-
-
-def _beside(axes: Axes, value: float, text: str, color: str) -> None:
-    axes.annotate(
-        text,
-        (value, 1.0),
-        xycoords=axes.get_xaxis_transform(),
-        xytext=(-4, -3),
-        textcoords="offset points",
-        ha="right",
-        va="top",
-        fontsize=7.5,
-        color=color,
-    )
+        name_at_top(axes, answer.held, f"holds {load_number(answer.held)}", COLORS["good"], beside=True)

@@ -6,13 +6,12 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from . import queueing, scalability
 from .capacity import load_number
 from .scalability import Coefficient, Scalability
 from .search import SearchFrames
-from .style import COLORS, Html, canvas, count_axis, latency_axis, legend, note, panel_title, picture
+from .style import COLORS, Html, canvas, count_axis, latency_axis, legend, name_at_top, note, panel_title, picture
 from .tables import table
 from .units import MISSING, bytes_text, count_text, duration_text, percent_text, rate_text, significant
 
@@ -40,7 +39,7 @@ def law(search: SearchFrames) -> Html:
         axes.set_ylim(0, 1.6 * float(rows["delivered_per_s"].max()))
         axes.set_xlim(0, 1.5 * top)
         axes.axvspan(top, 1.5 * top, color=COLORS["shade"], lw=0, zorder=0)
-        _words(axes, 1.25 * top, "nothing measured")
+        name_at_top(axes, 1.25 * top, "nothing measured")
         axes.set_xlabel(search.quantity)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         panel_title(axes, "deliveries/s")
@@ -70,12 +69,12 @@ def queues(search: SearchFrames) -> Html:
     if rows.empty:
         return note("The target's CPU is not known, so no queue can be held against it.")
     limit = float(rows["server_cpu_cores"].max())
-    busy = (rows["server_cpu_cores"] / limit).to_numpy(np.float64)
+    busy = np.array([queueing.utilisation(cores, limit) for cores in rows["server_cpu_cores"]])
     service = busy / rows["published_per_s"].to_numpy(np.float64) * 1e3
     # That near to the limit the rest is the noise of the reading, and 1 / (1 - busy) is made of it.
     busy = np.where(busy > _ALL, 1.0, busy)
     alone = [queueing.md1_mean(work, part) for work, part in zip(service, busy, strict=True)]
-    stays = rows.assign(alone=alone, batch=queueing.TAIL * rows["delivery_p50_ms"])
+    stays = rows.assign(alone=alone, batch=rows["delivery_p50_ms"].map(queueing.batch_p99))
     shown = stays.groupby("value")[["delivery_p50_ms", "delivery_p99_ms", "alone", "batch"]].median()
     with canvas(3.2, 1, 2) as (figure, cells):
         pairs = (
@@ -180,17 +179,3 @@ def _range(values: pd.Series[float]) -> str:
     if len(values) < 2:
         return duration_text(values.iloc[0]) if len(values) else MISSING
     return f"{duration_text(values.median())} ({duration_text(values.min())} \N{EN DASH} {duration_text(values.max())})"
-
-
-def _words(axes: Axes, place: float, text: str) -> None:
-    axes.annotate(
-        text,
-        (place, 1.0),
-        xycoords=axes.get_xaxis_transform(),
-        xytext=(0, -9),
-        textcoords="offset points",
-        ha="center",
-        va="top",
-        fontsize=7.5,
-        color=COLORS["faint"],
-    )

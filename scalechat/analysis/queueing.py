@@ -15,9 +15,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
-__all__ = ["TAIL", "batch_p99", "md1_mean", "utilisation"]
+__all__ = ["batch_p99", "md1_mean", "utilisation"]
 
-TAIL: Final = 2 - math.sqrt(0.02)
+_TAIL: Final = 2 - math.sqrt(0.02)
 """p99 / p50 of the sum of two equal uniform times: 1 - (2 - x)² / 2 = 0.99."""
 
 
@@ -40,4 +40,4 @@ def md1_mean(service_ms: float, busy: float) -> float:
 
 def batch_p99(p50_ms: float) -> float:
     """The p99 of batch service with this median, in ms."""
-    return TAIL * p50_ms
+    return _TAIL * p50_ms

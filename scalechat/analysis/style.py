@@ -37,6 +37,7 @@ __all__ = [
     "latency_axis",
     "legend",
     "limit_line",
+    "name_at_top",
     "note",
     "panel_title",
     "picture",
@@ -206,6 +207,21 @@ def limit_line(axes: Axes, value: float, text: str) -> None:
     )
 
 
+def name_at_top(axes: Axes, place: float, text: str, color: str = COLORS["faint"], *, beside: bool = False) -> None:
+    """Words at the upper edge: over `place`, or on the left of a line that stands there."""
+    axes.annotate(
+        text,
+        (place, 1.0),
+        xycoords=axes.get_xaxis_transform(),
+        xytext=(-4 if beside else 0, -3),
+        textcoords="offset points",
+        ha="right" if beside else "center",
+        va="top",
+        fontsize=7.5,
+        color=color,
+    )
+
+
 def time_axis(axes: Axes, phases: Sequence[Phase], end_s: float, *, label: bool = True, names: bool = True) -> None:
     """Seconds since the start; everything but the measured phases shaded and, if asked, named.
 
@@ -223,17 +239,7 @@ def time_axis(axes: Axes, phases: Sequence[Phase], end_s: float, *, label: bool 
             continue
         axes.axvspan(phase.start_s, phase.end_s, color=COLORS["shade"], lw=0, zorder=0)
         if names and wide >= 0.09 * end_s:
-            axes.annotate(
-                _PHASE_NAMES.get(phase.name, phase.name),
-                (phase.start_s + wide / 2, 1.0),
-                xycoords=axes.get_xaxis_transform(),
-                xytext=(0, -3),
-                textcoords="offset points",
-                ha="center",
-                va="top",
-                fontsize=7.5,
-                color=COLORS["faint"],
-            )
+            name_at_top(axes, phase.start_s + wide / 2, _PHASE_NAMES.get(phase.name, phase.name))
 
 
 def latency_axis(axes: Axes) -> None:

@@ -16,10 +16,8 @@ from typing import Final
 
 import msgspec
 
-ROOT: Final = Path("/sys/fs/cgroup")
-PERIOD_US: Final = 10_000
-"""Of the CPU limit. In the kernel's usual 100 ms a process that has used up its part stands still for most of them, and
-a p99 would show just that."""
+from scalechat.experiment.cgroup import ROOT, cgroups
+
 _ENTER: Final = 'for group in $0; do echo $$ > "$group/cgroup.procs" || exit 1; done; exec "$@"'
 
 
@@ -61,57 +59,25 @@ class Held:
 
 
 @contextlib.contextmanager
-def held(limits: Limits, name: str) -> Iterator[Held]:
-    """Hold them for commands started while entered; those must have ended before it is left."""
-    groups: list[Path] = []
-    unheld = []
-    try:
+def held(limits: Limits, name: str, *, root: Path = ROOT) -> Iterator[Held]:
+    """Hold them for commands started while entered; those must have ended before it is left.
+
+    `root` is where the kernel's control groups are.
+    """
+    memory_bytes = None if limits.memory_mib is None else limits.memory_mib * 2**20
+    with contextlib.ExitStack() as made:
+        groups: list[Path] = []
+        unheld = []
         try:
-            _make(groups, limits, f"scalechat-{name}-{os.getpid()}")
+            groups = made.enter_context(
+                cgroups(f"scalechat-{name}-{os.getpid()}", memory_bytes=memory_bytes, cpu_cores=limits.cpu, root=root)
+            )
         except OSError as error:
-            _remove(groups)
-            groups.clear()
             loose = "; the CPU limit does not hold" if limits.cpu is not None else ""
             unheld.append(f"no cgroup can be made here ({error.strerror}): memory is limited by RLIMIT_DATA{loose}")
         words = ["sh", "-c", _ENTER, " ".join(map(str, groups))] if groups else []
         pinned, short = _pinned(limits)
         yield Held([*words, *pinned, *_prlimit(limits, in_group=bool(groups))], unheld + short)
-    finally:
-        _remove(groups)
-
-
-def _make(groups: list[Path], limits: Limits, name: str) -> None:
-    """Make what `limits` need; `groups` are those that are there, also when it fails half way. Raises `OSError`."""
-    memory = None if limits.memory_mib is None else limits.memory_mib * 2**20
-    quota_us = None if limits.cpu is None else round(PERIOD_US * limits.cpu)
-    if memory is None and quota_us is None:
-        return
-    second = (ROOT / "cgroup.controllers").exists()
-    if second:
-        (ROOT / "cgroup.subtree_control").write_text("+cpu +memory")
-    for controller, wanted in (("memory", memory), ("cpu", quota_us)):
-        if wanted is None:
-            continue
-        group = ROOT / name if second else ROOT / controller / name
-        group.mkdir(exist_ok=True)
-        if group not in groups:
-            groups.append(group)
-        for file, text in _files(controller, wanted, second=second).items():
-            (group / file).write_text(text)
-
-
-def _files(controller: str, wanted: int, *, second: bool) -> dict[str, str]:
-    if controller == "memory":
-        return {"memory.max" if second else "memory.limit_in_bytes": str(wanted)}
-    if second:
-        return {"cpu.max": f"{wanted} {PERIOD_US}"}
-    return {"cpu.cfs_period_us": str(PERIOD_US), "cpu.cfs_quota_us": str(wanted)}
-
-
-def _remove(groups: list[Path]) -> None:
-    for group in groups:
-        with contextlib.suppress(OSError):  # One that is not empty stays behind, as after a crash: it costs nothing
-            group.rmdir()
 
 
 def _pinned(limits: Limits) -> tuple[list[str], list[str]]:

@@ -11,7 +11,6 @@ runs/<id>-<name>/
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 from scalechat.experiment.checks import check
@@ -55,11 +54,8 @@ async def play(name: str, experiment: Experiment, out: Path, tell: Tell) -> tupl
 
 async def _run(experiment: Experiment, side: Side, out: Path) -> tuple[Path, list[str]]:
     """The run's directory, and which limits could not be held."""
-    with ExitStack() as limited:
-        server, client = (
-            limited.enter_context(held(limits, name))
-            for name, limits in zip(("server", "load"), experiment.limits(side), strict=True)
-        )
+    for_server, for_load = experiment.limits(side)
+    with held(for_server, "server") as server, held(for_load, "load") as client:
         unheld = [f"{name}: {words}" for name, one in (("server", server), ("load", client)) for words in one.unheld]
         settings = experiment.server | side.server
         async with raised(side, settings, experiment.sysctls, server.enter) as (url, enter, begin):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import msgspec
 
@@ -18,40 +18,35 @@ from scalechat.wire.codec import MAX_HISTORY_ITEMS
 Json = dict[str, object]
 
 _REF = "#/components/schemas/{name}"
-_COMMAND_TYPES: Mapping[type[msgspec.Struct], str] = {
-    messages.Publish: "message",
-    messages.SendDirect: "direct",
-    messages.Join: "join",
-    messages.Leave: "leave",
-    messages.ReadHistory: "history",
-    messages.ReadPresence: "presence",
-}
 _KEYS = {"text": "Message", "client_id": "clientId"}
 """Of a command, which is decoded by hand: its Python names as they are on the wire."""
-_ANSWERED_BY: Mapping[type[msgspec.Struct], type[msgspec.Struct]] = {
-    messages.Publish: messages.Ack,
-    messages.SendDirect: messages.Ack,
-    messages.Join: messages.Joined,
-    messages.Leave: messages.Left,
-    messages.ReadHistory: messages.History,
-    messages.ReadPresence: messages.Presence,
+
+
+class _Asked(NamedTuple):
+    named: str
+    answer: type[msgspec.Struct]
+    title: str
+
+
+_COMMANDS: Mapping[type[msgspec.Struct], _Asked] = {
+    messages.Publish: _Asked("message", messages.Ack, "Say something in a room; acknowledged if it has an id"),
+    messages.SendDirect: _Asked("direct", messages.Ack, "Say something to every connection of one client"),
+    messages.Join: _Asked("join", messages.Joined, "Join a room, or resume where a connection broke"),
+    messages.Leave: _Asked("leave", messages.Left, "Leave a room"),
+    messages.ReadHistory: _Asked("history", messages.History, "Ask for messages of the past"),
+    messages.ReadPresence: _Asked("presence", messages.Presence, "Ask who is in a room"),
 }
 _TITLES: Mapping[type[msgspec.Struct], str] = {
     messages.PlainMessage: "A chat message in the plain dialect",
     messages.PlainDirect: "A private message in the plain dialect",
     messages.Publication: "A chat message: every member of the room receives the same bytes",
-    messages.Publish: "Say something in a room; acknowledged if it has an id",
-    messages.SendDirect: "Say something to every connection of one client",
-    messages.Join: "Join a room, or resume where a connection broke",
-    messages.Leave: "Leave a room",
-    messages.ReadHistory: "Ask for messages of the past",
-    messages.ReadPresence: "Ask who is in a room",
+    **{kind: asked.title for kind, asked in _COMMANDS.items()},
 }
 
 
 def document() -> Json:
     """The document as JSON; the same every time."""
-    commands = list(_COMMAND_TYPES)
+    commands = list(_COMMANDS)
     answers: list[type[msgspec.Struct]] = [messages.Publication, *get_args(messages.ServerSays)]
     plain: list[type[msgspec.Struct]] = [messages.PlainMessage, messages.PlainDirect]
     return {
@@ -108,7 +103,7 @@ def _operations(commands: Sequence[type[msgspec.Struct]], answers: Sequence[type
         | {
             "reply": {
                 "channel": {"$ref": "#/channels/v1"},
-                "messages": [_ref("v1", _ANSWERED_BY[kind]), _ref("v1", messages.ErrorAnswer)],
+                "messages": [_ref("v1", _COMMANDS[kind].answer), _ref("v1", messages.ErrorAnswer)],
             }
         }
         for kind in commands
@@ -143,8 +138,8 @@ def _message(kind: type[msgspec.Struct]) -> Json:
 def _schemas(commands: Sequence[type[msgspec.Struct]], said: Sequence[type[msgspec.Struct]]) -> Json:
     """A schema for each struct and those inside; commands with their wire names, history with what it holds."""
     _, schemas = msgspec.json.schema_components([*commands, *said], ref_template=_REF)
-    for kind, type_ in _COMMAND_TYPES.items():
-        schemas[kind.__name__] = _command(schemas[kind.__name__], type_)
+    for kind, asked in _COMMANDS.items():
+        schemas[kind.__name__] = _command(schemas[kind.__name__], asked.named)
     for holder, key in ((messages.Joined, "history"), (messages.History, "messages")):
         schemas[holder.__name__]["properties"][key]["items"] = {"$ref": _REF.format(name="Publication")}
     schemas["PresenceEvent"]["properties"]["event"] = {"type": "string", "enum": ["join", "leave"]}

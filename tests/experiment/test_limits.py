@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from scalechat.experiment import limits
 from scalechat.experiment.limits import Limits, held
 
 
@@ -38,16 +37,13 @@ def test_a_core_that_is_not_there_is_said() -> None:
 
 
 @pytest.mark.parametrize("second", [True, False], ids=["v2", "v1"])
-def test_a_group_is_entered_by_the_command_and_removed(
-    second: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_group_is_entered_by_the_command_and_removed(second: bool, tmp_path: Path) -> None:
     """Either version's files say the limits; the process limit then stays away."""
-    monkeypatch.setattr(limits, "ROOT", tmp_path)
     for name in ("cpu", "memory"):
         (tmp_path / name).mkdir()
     if second:
         (tmp_path / "cgroup.controllers").touch()
-    with held(Limits(cpu=0.5, memory_mib=64), "test") as here:
+    with held(Limits(cpu=0.5, memory_mib=64), "test", root=tmp_path) as here:
         files = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
         assert said([*here.enter, "sh", "-c", "echo $$"]) in {
             path.read_text().strip() for path in tmp_path.rglob("cgroup.procs")
@@ -61,11 +57,8 @@ def test_a_group_is_entered_by_the_command_and_removed(
     assert "prlimit" not in here.enter
 
 
-def test_without_cgroups_memory_is_the_process_limit_and_that_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "ROOT", tmp_path / "none")
-    with held(Limits(cpu=0.5, memory_mib=512), "test") as here:
+def test_without_cgroups_memory_is_the_process_limit_and_that_is_said(tmp_path: Path) -> None:
+    with held(Limits(cpu=0.5, memory_mib=512), "test", root=tmp_path / "none") as here:
         assert here.enter == ["prlimit", f"--data={512 * 2**20}", "--"]
         assert "RLIMIT_DATA; the CPU limit does not hold" in here.unheld[0]
 
