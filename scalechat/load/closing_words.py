@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from scalechat.load.conclusion import RunOutcome
-from scalechat.load.results import Figure, Ledger, Objective, Verdict
+from scalechat.load.results import CLOSED_LOOP, Figure, Ledger, Objective, Verdict
 
 _STYLES: Final[dict[Verdict, str]] = {
     "pass": "bold green",
@@ -34,6 +34,7 @@ def print_summary(outcome: RunOutcome, console: Console) -> None:
     lines = [
         ("verdict", verdict),
         *(("", text) for text in distrust),
+        *([("", Text(f"! {CLOSED_LOOP}", style="bold yellow"))] if summary.loop == "closed" else []),
         *(("", _objective(objective)) for objective in summary.objectives),
         ("load", Text(_load(figures))),
         ("delivery", Text("  ".join(f"{name} {_ms(figures, key)}" for name, key in _PERCENTILES))),

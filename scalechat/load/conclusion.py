@@ -119,6 +119,7 @@ def conclude(
         objectives=judgement.objectives,
         exit_code=judgement.exit_code,
         interrupted=interrupted,
+        loop=todo.config.loop,
     )
     summary = Summary(
         run_id=writer.run_id,
@@ -128,6 +129,7 @@ def conclude(
         verdict=judgement.verdict,
         exit_code=judgement.exit_code,
         interrupted=interrupted,
+        loop=todo.config.loop,
     )
     written = writer.finish(manifest, summary)
     return RunOutcome(writer.run_dir, judgement.exit_code, summary, written)

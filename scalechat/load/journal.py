@@ -148,6 +148,7 @@ class Journal:
             send_lag_p50_ms=_ms(send_lag.quantile_ns(0.5, min_beyond=1)),
             rss_bytes=pulse.rss_bytes,
             delivery=delivery,
+            is_closed_loop=self._recorder.plan.is_closed_loop,
         )
 
 

@@ -51,10 +51,11 @@ class Recorder:
 
     # --- what happens to a message -----------------------------------------------------------------------------------
 
-    def published(self, client: int, *, size_bytes: int, intended_ns: int, sent_ns: int, waited: bool = False) -> None:
+    def published(self, client: int, *, size_bytes: int, intended_ns: int, sent_ns: int, due_ns: int | None) -> None:
         """The client has sent its next message; every member that has joined is to get it.
 
-        `waited`: it had to wait for its client to be connected, which is no lateness of the generator's.
+        `due_ns`: when the generator was to send it; None for one that had to wait for its client to be connected, which
+        is no lateness of the generator's.
         """
         room, slot = self.plan.room_of(client), self.plan.slot_of(client)
         slots = self.roll.published_by[room]
@@ -75,8 +76,8 @@ class Recorder:
         self.counters.published += 1
         self.counters.expected += expected
         self.in_time += self.steady_from_ns <= intended_ns and sent_ns <= self.steady_until_ns
-        if not waited:
-            self.windows.add("send_lag", sent_ns - intended_ns, phase)
+        if due_ns is not None:
+            self.windows.add("send_lag", sent_ns - due_ns, phase)
 
     def sighted(self, publisher: int, number: int, *, size_bytes: int, intended_ns: int, sent_ns: int) -> bool:
         """A member here got a message of another process; the times are of the publisher's clock.

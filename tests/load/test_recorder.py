@@ -23,7 +23,7 @@ def recorder_of(clients: int = 2, *, steady_from_ns: int = 0) -> Recorder:
 
 
 def publish(recorder: Recorder, intended_ns: int, sent_ns: int | None = None) -> array[int]:
-    recorder.published(0, size_bytes=100, intended_ns=intended_ns, sent_ns=sent_ns or intended_ns)
+    recorder.published(0, size_bytes=100, intended_ns=intended_ns, sent_ns=sent_ns or intended_ns, due_ns=intended_ns)
     row = recorder.broadcasts.row_of(0, recorder.roll.next_number(0) - 1)
     assert row is not None
     return array("q", [row])

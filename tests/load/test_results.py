@@ -276,7 +276,7 @@ def test_another_major_schema_is_refused(tmp_path: Path) -> None:
     stated = f'"schema_version": "{SCHEMA_VERSION}"'
     assert stated in text
     (run_dir / "run.json").write_text(text.replace(stated, '"schema_version": "2.0"'))
-    with pytest.raises(OperationalError, match=r"schema 2\.0, this program reads 1\.1"):
+    with pytest.raises(OperationalError, match=r"schema 2\.0, this program reads 1\.2"):
         read_run(run_dir)
 
 

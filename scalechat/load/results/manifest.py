@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 __all__ = [
+    "CLOSED_LOOP",
     "FIGURES",
     "SCHEMA_VERSION",
     "ConfigValue",
@@ -28,7 +29,7 @@ __all__ = [
     "Worker",
 ]
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 """Minor: something was added.  Major: something was renamed, removed or changed its meaning."""
 
 FIGURES = {
@@ -57,6 +58,12 @@ FIGURES = {
 
 Verdict = Literal["pass", "fail", "invalid", "interrupted"]
 """An interrupted run has no other: it was not seen to its end, and its objectives say how they stood so far."""
+Loop = Literal["open", "closed"]
+CLOSED_LOOP = (
+    "closed loop: each client waits for its answer before it sends again, so a server that stalls is asked less, "
+    "and its stalls are hidden from these latencies"
+)
+"""For a person, wherever results of one are shown."""
 PhaseKind = Literal["ramp", "warmup", "steady", "drain"]
 Scalar = str | int | float | bool | None
 
@@ -212,6 +219,8 @@ class Manifest(_Part, frozen=True, kw_only=True):
     objectives: list[Objective]
     exit_code: int
     interrupted: bool = False
+    loop: Loop = "open"
+    """Whether messages were due by the plan, or when their publisher had the answer to its last one."""
     files: dict[str, FileEntry] = {}
     schema_version: str = SCHEMA_VERSION
     search: SearchAnswer | None = None
@@ -235,4 +244,6 @@ class Summary(_Part, frozen=True, kw_only=True):
     verdict: Verdict
     exit_code: int
     interrupted: bool = False
+    loop: Loop = "open"
+    """Latencies of a closed loop hide stalls."""
     schema_version: str = SCHEMA_VERSION
