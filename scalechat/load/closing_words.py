@@ -37,7 +37,7 @@ def print_summary(outcome: RunOutcome, console: Console) -> None:
         *([("", Text(f"! {CLOSED_LOOP}", style="bold yellow"))] if summary.loop == "closed" else []),
         *(("", _objective(objective)) for objective in summary.objectives),
         ("load", Text(_load(figures))),
-        ("delivery", Text("  ".join(f"{name} {_ms(figures, key)}" for name, key in _PERCENTILES))),
+        ("delivery", Text("  ".join(f"{name} {_with_interval(figures, key)}" for name, key in _PERCENTILES))),
         ("ledger", _ledger(outcome.manifest.ledger)),
         ("health", Text(_health(figures))),
         ("run", Text(str(outcome.run_dir))),
@@ -101,6 +101,11 @@ def _count(figures: dict[str, Figure], name: str) -> str:
 def _ms(figures: dict[str, Figure], name: str) -> str:
     value = figures[name].value
     return "-" if value is None else f"{value:,.2f} ms"
+
+
+def _with_interval(figures: dict[str, Figure], name: str) -> str:
+    interval = figures[name].interval
+    return _ms(figures, name) + ("" if interval is None else f" ({interval[0]:,.2f} … {interval[1]:,.2f})")
 
 
 def _cores(cores: float | None) -> str:

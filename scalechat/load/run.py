@@ -298,6 +298,7 @@ class Run:
                 "errors": instruments.errors.total,
             },
             totals=self._recorder.windows.totals,
+            stretches=instruments.journal.stretches,
             started_unix_ns=timeline.unix_ns(timeline.start_ns),
             ended_unix_ns=timeline.unix_ns(ended_ns),
             phases=timeline.phases(ended_ns),

@@ -16,8 +16,8 @@ from scalechat.analysis.comparing import checked, compare_and_tell, find_runs
 from scalechat.analysis.comparison import FIGURES, Comparison, Effect, compare, effect_of
 from scalechat.analysis.conditions import differences
 from scalechat.analysis.frames import RunFrames, load_run
-from scalechat.analysis.intervals import Estimate, of_runs
 from scalechat.config import CompareConfig, OperationalError, UsageError
+from scalechat.intervals import Estimate, of_runs
 
 from .synthetic import Case, write_run
 

@@ -232,6 +232,8 @@ class Figure(_Part, frozen=True, kw_only=True):
 
     value: float | None
     unit: str
+    interval: tuple[float, float] | None = None
+    """Of a percentile, at 95 %; null when there is too little to say how sure it is."""
 
 
 class Summary(_Part, frozen=True, kw_only=True):
