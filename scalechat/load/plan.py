@@ -136,7 +136,7 @@ class Plan:
 
     def most_messages(self, length_ns: int) -> int:
         """A number that no publisher reaches in a schedule of this length (at random: not once in 10^20 times)."""
-        mean = length_ns / self.period_ns
+        mean = self.tempo.beats_by(length_ns) / self.period_ns
         return math.ceil(mean + 2 + (10 * math.sqrt(mean) + 50 if self.arrivals == "poisson" else 0))
 
     def connect_ns(self, client: int) -> int:

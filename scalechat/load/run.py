@@ -81,7 +81,7 @@ class Run:
         self._instruments = Instruments(todo, writer, watcher, clock)
         self._recorder = self._instruments.recorder
         self._measurement = Measurement(self._recorder, clock)
-        length_s = todo.config.warmup_s + todo.config.duration_s
+        length_s = todo.config.warmup_s + todo.config.steady_s
         self._recorder.roll.elsewhere.most = todo.plan.most_messages(round(length_s * SECOND_NS))
         decode = Decoder(todo.dialect, todo.names, self._recorder).batch
         world = Surroundings(
