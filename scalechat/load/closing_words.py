@@ -77,6 +77,7 @@ def _ledger(ledger: Ledger) -> Text:
     sometimes = (
         (ledger.unacked, "unacknowledged"),
         (ledger.rejected, "rejected"),
+        (ledger.refused_delivered, "delivered though refused"),
         (ledger.unknown_frames, "unknown frames"),
     )
     for count, what in (*always, *((count, what) for count, what in sometimes if count)):

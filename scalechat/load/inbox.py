@@ -89,7 +89,10 @@ class Inbox:
         """None until the client has joined: what comes before was promised to nobody."""
         if self._follower is None:
             return None
-        self._follower.settle()
+        if self._world.recorder.roll.has_refused(self._room):
+            self._follower.leave()  # which numbers came stands in the ledger then; the next message enters again
+        else:
+            self._follower.settle()
         return self._follower.ledger
 
     @property

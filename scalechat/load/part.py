@@ -123,6 +123,7 @@ def part_ledger(recorder: Recorder) -> Ledger:
         phantom=counters.phantom,
         early=counters.early,
         unknown_frames=counters.unknown_frames,
+        refused_delivered=recorder.broadcasts.refused_delivered + recorder.roll.refused_delivered_elsewhere,
     )
 
 

@@ -174,7 +174,9 @@ class Recorder:
     def flush_some(self) -> bool:
         """Turn some of it into counts, which takes below 1 ms; True when more is left."""
         self.windows.flush()
-        return self.deliveries.flush_some()
+        more = self.deliveries.flush_some()
+        self.counters.expected += self.broadcasts.newly_owed()
+        return more
 
     def closed(self, now_ns: int, limit: int) -> list[Broadcast]:
         """Up to `limit` messages whose account is closed; fewer mean that these were all for now."""

@@ -239,9 +239,11 @@ class Run:
             self._recorder.settle()
         recorder, counters = self._recorder, self._recorder.counters
         if counters.open == len(self._clients):
-            unacked = recorder.acknowledged and counters.published > counters.acked + counters.rejected
-            return recorder.outstanding > 0 or unacked
-        # Who is gone gets nothing any more.
+            if recorder.acknowledged and counters.published > counters.acked + counters.rejected:
+                return True
+            if not counters.rejected:
+                return recorder.outstanding > 0
+        # Who is gone gets nothing any more, and a refused message that came all the same stands for no other.
         return any(client.awaits for client in self._clients)
 
     def _anybody(self) -> bool:

@@ -40,6 +40,8 @@ class Lies:
     """Before it, something comes that nobody published."""
     reject: float = 0.0
     """Of a publication: refused, and told so (v1)."""
+    renege: float = 0.0
+    """Of a publication: refused, told so before or after, and broadcast all the same (v1)."""
     mute: float = 0.0
     """Of a publication: broadcast, and never acknowledged (v1)."""
     swallow: float = 0.0
@@ -100,6 +102,10 @@ class Truth:
         return sum(len(message.got) for message in self.taken)
 
     @property
+    def refused_delivered(self) -> int:
+        return sum(len(message.got) for message in self.taken if message.rejected)
+
+    @property
     def missing(self) -> int:
         """Of what was taken for good: refused and unacknowledged messages are owed to nobody."""
         return sum(len(message.due - message.got) for message in self.taken if message.acked)
@@ -111,7 +117,7 @@ class Truth:
     def figures(self) -> dict[str, int]:
         """As the ledger of a run names them."""
         counts = "published rejected unacked expected delivered missing duplicated reordered corrupted phantom"
-        return {name: getattr(self, name) for name in counts.split()}
+        return {name: getattr(self, name) for name in (*counts.split(), "refused_delivered")}
 
 
 @dataclass(eq=False)
@@ -214,9 +220,17 @@ class Broadcaster:
             return
         if self._lying(self.lies.swallow):
             return
+        afterwards: Callable[[], None] = lambda: None  # noqa: E731
         if self.v1:
             seq = len(self._logs[sender.room]) + 1
-            if not self._lying(self.lies.mute):
+            if self._lying(self.lies.renege):
+                error = {"type": "error", "code": "busy", "detail": "not now", "id": message["id"]}
+                refuse = partial(sender.say, error, partial(setattr, taken, "rejected", True))
+                if self._lying(0.5):
+                    afterwards = refuse
+                else:
+                    refuse()
+            elif not self._lying(self.lies.mute):
                 ack = {"type": "ack", "id": message["id"], "room": sender.room, "seq": seq}
                 sender.say(ack, partial(setattr, taken, "acked", True))
             place = {"room": sender.room, "seq": seq, "ts": 0, "id": message["id"]}
@@ -226,6 +240,7 @@ class Broadcaster:
         text = json.dumps(message)
         for member in self.rooms[sender.room]:
             self._deliver(member, taken, text, message)
+        afterwards()
 
     def _deliver(self, member: Member, taken: Taken, text: str, message: dict[str, Any]) -> None:
         lies = self.lies

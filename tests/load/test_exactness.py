@@ -32,6 +32,8 @@ FAULTS = {
     "tear": Lies(tear=0.1),
     "phantom": Lies(phantom=0.1),
     "reject": Lies(reject=0.2),
+    "renege": Lies(renege=0.2),
+    "renege and lose": Lies(renege=0.2, drop=0.1, reorder=0.1, delay=0.02, kills=(2.3,)),
     "mute": Lies(mute=0.2),
     "swallow": Lies(swallow=0.2),
     "stall": Lies(stalls=((2.0, 4.0),)),
@@ -48,6 +50,7 @@ FAULTS = {
         tear=0.03,
         phantom=0.02,
         reject=0.05,
+        renege=0.05,
         mute=0.05,
         swallow=0.05,
         refuse=0.1,
@@ -59,7 +62,7 @@ FAULTS = {
 
 
 async def faulty_run(lies: Lies, out: Path, *, v1: bool, **options: object) -> tuple[RunOutcome, Broadcaster]:
-    server = Broadcaster(v1=v1, lies=lies if v1 else replace(lies, reject=0.0, mute=0.0))
+    server = Broadcaster(v1=v1, lies=lies if v1 else replace(lies, reject=0.0, renege=0.0, mute=0.0))
 
     async def meanwhile(_connector: MemoryConnector, _interruption: Interruption) -> None:
         await server.misbehave()
@@ -98,7 +101,7 @@ CASES = [
     (fault, v1)
     for fault in FAULTS
     for v1 in (False, True)
-    if v1 or fault not in ("reject", "mute", "reject after a loss")
+    if v1 or fault not in ("reject", "renege", "renege and lose", "mute", "reject after a loss")
 ]
 """A plain server refuses and acknowledges nothing."""
 
@@ -127,6 +130,7 @@ MIXES = st.builds(
     tear=probability(),
     phantom=probability(),
     reject=probability(),
+    renege=probability(),
     mute=probability(),
     swallow=probability(),
     refuse=st.sampled_from([0.0, 0.3]),

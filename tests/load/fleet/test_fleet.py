@@ -27,7 +27,7 @@ from tests.load.fleet.fleets import virtual_fleet
 from tests.load.test_exactness import FAULTS as ALL_FAULTS
 from tests.load.worlds import Memory, virtual_run
 
-FAULTS = ("reorder", "phantom", "reject", "mute", "kill", "everything")
+FAULTS = ("reorder", "phantom", "reject", "renege", "mute", "kill", "everything")
 
 
 async def faulty_fleet(lies: Lies, out: Path, *, v1: bool, **options: object) -> tuple[RunOutcome, Broadcaster]:
