@@ -46,8 +46,9 @@ _LEDGER = {
     "reordered": "deliveries after a later message of the same publisher",
     "corrupted": "deliveries whose content is not as sent",
     "phantom": "deliveries of messages nobody sent",
+    "refused_delivered": "deliveries of messages the server had refused, or refused later",
 }
-_FAULTS = {"rejected", "unacked", "missing", "duplicated", "reordered", "corrupted", "phantom"}
+_FAULTS = {"rejected", "unacked", "missing", "duplicated", "reordered", "corrupted", "phantom", "refused_delivered"}
 
 
 def about(frames: RunFrames) -> Html:

@@ -332,7 +332,7 @@ def test_names_in_the_format_note_are_columns() -> None:
     assert by_name["histograms"] == histograms.split()
     assert " ".join(Ledger.__struct_fields__) == (
         "published acked rejected unacked expected delivered missing duplicated reordered corrupted phantom "
-        "early unknown_frames"
+        "early unknown_frames refused_delivered"
     )
     assert HistogramRow.__struct_fields__ == tuple(by_name["histograms"])
     assert {"send_lag_ns", "ack_ns", "expected", "delivered"} <= set(by_name["broadcasts"])

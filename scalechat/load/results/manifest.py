@@ -143,10 +143,10 @@ class Ledger(_Part, frozen=True, kw_only=True):
     phantom: int
     early: int = 0
     """Deliveries to members that joined after the message was published: promised to nobody."""
-    refused_delivered: int = 0
-    """Those of `delivered` that brought messages which the server had refused, or refused later."""
     unknown_frames: int = 0
     """Frames of the server that are neither messages of the run nor anything the target's language knows."""
+    refused_delivered: int = 0
+    """Those of `delivered` that brought messages which the server had refused, or refused later."""
 
 
 class Reason(_Part, frozen=True, kw_only=True):
