@@ -42,6 +42,8 @@ class Unseen:
     first: int
     last: int
     members: int
+    apart: int
+    """Those of them that stay out of the headline."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ class Roll:
         """Ledger → room of everybody that has joined, but for those that are gone for good where nobody needs them."""
         self._refused: list[dict[int, array[int]]] = [{} for _ in range(plan.rooms)]
         """Room → slot → the numbers, ascending, of what the server refused."""
-        self._members_settled: list[int] = []
-        """`members` when everything was known about what other processes published."""
+        self._members_settled: list[tuple[int, int]] = []
+        """`members` and `members_apart` when everything was known about what other processes published."""
         self._published_at_leave: dict[int, tuple[int, ...]] = {}
         """Room → `published_by` when last somebody left it."""
 
@@ -101,14 +101,15 @@ class Roll:
                 split = True
                 self.published_by[room][self._plan.slot_of(publisher)] = self.elsewhere.published(publisher)
         self.elsewhere.is_settled = True
-        self._members_settled = list(self.members)
+        self._members_settled = list(zip(self.members, self.members_apart, strict=True))
         return split
 
-    def unseen(self) -> list[tuple[int, int, int, int]]:
-        """(publisher, first, last, members that were to get it) of other processes' messages that reached nobody."""
+    def unseen(self) -> list[tuple[int, int, int, int, int]]:
+        """(publisher, first, last, members that were to get it, those of them that stay out of the headline) of other
+        processes' messages that reached nobody."""
         return [
-            (*stretch, members)
-            for room, members in enumerate(self._members_settled)
+            (*stretch, members, apart)
+            for room, (members, apart) in enumerate(self._members_settled)
             if members
             for stretch in self.elsewhere.unseen(room)
         ]
