@@ -151,10 +151,13 @@ class Recorder:
         # Before the warm-up nobody has published anything, here or elsewhere.
         return self.roll.join(client, late=self.phase is not PhaseNumber.RAMP)
 
-    def leave(self, client: int, ledger: RecipientLedger, *, beyond: Sequence[int] | None = None) -> None:
+    def leave(
+        self, client: int, ledger: RecipientLedger, *, beyond: Sequence[int] | None = None, for_good: bool = False
+    ) -> None:
         """The client has left its room.
 
         `beyond`: for each slot the last number that it still must have got; without it, everything published by now.
+        `for_good`: nobody comes in its place.
         """
         ours = None
         if beyond is not None:
@@ -162,7 +165,7 @@ class Recorder:
             room, apart = self.plan.room_of(client), self.plan.crowd.is_apart(client)
             ours, theirs = self.broadcasts.excuse(room, [*beyond], rooms=self.plan.rooms, apart=apart)
             self.counters.expected -= ours + theirs
-        self.roll.leave(client, ledger, excused=ours)
+        self.roll.leave(client, ledger, excused=ours, for_good=for_good)
 
     # --- windows -----------------------------------------------------------------------------------------------------
 

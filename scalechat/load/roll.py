@@ -49,8 +49,13 @@ class Roll:
         self._ledgers[ledger] = room
         return ledger
 
-    def leave(self, client: int, ledger: RecipientLedger, *, excused: int | None = None) -> None:
-        """The client has left its room; it was lost, or it said goodbye and `excused` messages will not come to it."""
+    def leave(
+        self, client: int, ledger: RecipientLedger, *, excused: int | None = None, for_good: bool = False
+    ) -> None:
+        """The client has left its room; it was lost, or it said goodbye and `excused` messages will not come to it.
+
+        `for_good`: no other member follows in its place, and its row is written when all accounts are closed.
+        """
         room = self._plan.room_of(client)
         self.members[room] -= 1
         self.members_apart[room] -= self._plan.crowd.is_apart(client)
@@ -65,7 +70,7 @@ class Roll:
         for slot, numbers in self._refused[room].items():
             ledger.excuse(slot, numbers)
         ledger.is_closed = True
-        if self._plan.share.count == 1:
+        if self._plan.share.count == 1 and not for_good:
             del self._ledgers[ledger]  # Its row is written next: who comes and goes must not be remembered for ever.
 
     def reject(self, client: int, number: int) -> None:

@@ -189,7 +189,7 @@ class VirtualClient:
         """It does not come back."""
         self.is_away = False
         if self._beyond is not None and self._inbox.ledger is not None:
-            self._world.recorder.leave(self.number, self._inbox.ledger, beyond=self._beyond)
+            self._world.recorder.leave(self.number, self._inbox.ledger, beyond=self._beyond, for_good=True)
             self._beyond = None
 
     def _settle(self) -> None:

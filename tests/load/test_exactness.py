@@ -141,6 +141,16 @@ async def test_the_ledger_is_what_the_server_did_to_those_who_come_and_go(
     require_equal(outcome, server)
 
 
+async def test_who_is_away_when_the_run_ends_misses_nothing_that_was_never_taken(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """Its row is written when it is known what was not acknowledged."""
+    churning = Churning(share=0.4, every_s=0.6, away_s=0.2)
+    shape: dict[str, object] = {"clients": 9, "publishers": 4, "rooms": 1, "drain_s": 0.0, "duration_s": 3.0}
+    shape |= {"warmup_s": 0.5, "kinds": (churning,), "no_reconnect": False}
+    require_equal(*await faulty_run(Lies(swallow=0.2, seed=1), tmp_path, v1=True, **shape))
+
+
 def probability() -> st.SearchStrategy[float]:
     return st.sampled_from([0.0, 0.0, 0.02, 0.2])
 
