@@ -2,8 +2,8 @@
 
     python -m benchmarks.coordinated_omission docs/images/coordinated-omission.svg
 
-The load client and a closed loop meet the same server of the tests, which stands still for two seconds. Time
-is virtual, so nothing but the stall can be seen in the picture.
+An open and a closed loop of the load client meet the same server of the tests, which stands still for two seconds.
+Time is virtual, so nothing but the stall can be seen in the picture.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from trio.testing import MockClock
 
 from scalechat.load.results import BroadcastRow, read_run
 from tests.load.broadcaster import Broadcaster, Lies
-from tests.load.closed_loop import closed_loop
 from tests.load.worlds import virtual_run
 
 STALL = (8.0, 10.0)
@@ -34,7 +33,7 @@ Points = list[tuple[float, float]]
 """(when, latency) in seconds."""
 
 
-async def _open_loop() -> Points:
+async def _points(loop: str) -> Points:
     with TemporaryDirectory() as out:
         outcome = await virtual_run(
             Broadcaster(lies=Lies(stalls=(STALL,))).serve,
@@ -42,16 +41,12 @@ async def _open_loop() -> Points:
             clients=CLIENTS,
             msg_frequency_ms=PERIOD_S * 1000,
             arrivals="fixed",
+            loop=loop,
             target="plain",
             duration_s=MEASURED_S,
         )
         rows = [row for row in read_run(outcome.run_dir).rows(BroadcastRow) if row.phase == "steady"]
     return [(row.t_s, row.delivery_last_ns / 1e9) for row in rows if row.delivery_last_ns is not None]
-
-
-async def _closed_loop() -> Points:
-    server = Broadcaster(lies=Lies(stalls=(STALL,)))
-    return await closed_loop(server, clients=CLIENTS, period_s=PERIOD_S, from_s=1.2, until_s=1.2 + MEASURED_S)
 
 
 def draw(opened: Points, closed: Points, path: Path) -> None:
@@ -92,8 +87,8 @@ def draw(opened: Points, closed: Points, path: Path) -> None:
 
 def main() -> None:
     """Run both and draw them."""
-    opened = trio.run(_open_loop, clock=MockClock(autojump_threshold=0))
-    closed = trio.run(_closed_loop, clock=MockClock(autojump_threshold=0))
+    opened = trio.run(_points, "open", clock=MockClock(autojump_threshold=0))
+    closed = trio.run(_points, "closed", clock=MockClock(autojump_threshold=0))
     draw(opened, closed, Path(sys.argv[1]))
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from scalechat.config import (
     SECRETS,
+    CapacityConfig,
     ChatConfig,
     DemoConfig,
     LoadConfig,
@@ -96,6 +97,17 @@ def test_a_load_that_no_plan_can_serve_is_refused(arguments: dict[str, int], com
     """The refusal names both figures and the two flags that can put it right."""
     with pytest.raises(UsageError, match=f"{complaint}.*lower --.*raise --clients"):
         LoadConfig(**arguments)  # type: ignore[arg-type]  # only the integer knobs are given
+
+
+def test_what_a_closed_loop_cannot_be_is_refused() -> None:
+    """It has no arrivals but its answers, an open one waits for none, and no load is too much for it."""
+    with pytest.raises(UsageError, match="--answer-timeout means something with --loop closed only"):
+        LoadConfig(answer_timeout_s=1.0)
+    with pytest.raises(UsageError, match="leave --arrivals poisson out"):
+        LoadConfig(loop="closed", arrivals="poisson")
+    with pytest.raises(UsageError, match="search with open"):
+        CapacityConfig(loop="closed")
+    assert LoadConfig(loop="closed", answer_timeout_s=1.0).arrivals == "jittered"
 
 
 @given(clients=st.integers(1, 10_000), share=st.floats(0, 1), spread=st.floats(0, 1))

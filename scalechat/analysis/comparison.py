@@ -15,9 +15,10 @@ from typing import Final, Literal
 import numpy as np
 from scipy.special import stdtrit
 
+from scalechat.intervals import Estimate, of_ratio, of_runs
+
 from . import saturation
 from .frames import RunFrames
-from .intervals import Estimate, of_ratio, of_runs
 from .percentiles import quantile_of_seconds
 
 __all__ = ["FIGURES", "Comparison", "Effect", "Figure", "compare", "effect_of"]

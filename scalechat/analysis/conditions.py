@@ -62,7 +62,10 @@ def _machine(manifest: Manifest) -> dict[str, str]:
 
 
 def _load(manifest: Manifest) -> dict[str, str]:
-    return {name: str(item.value) for name, item in manifest.config.items() if name not in _NO_MATTER}
+    found = {name: str(item.value) for name, item in manifest.config.items() if name not in _NO_MATTER}
+    if manifest.loop == "open":  # it waits for no answers, and runs of older versions do not say so
+        found.pop("answer_timeout_s", None)
+    return found | {"loop": manifest.loop}
 
 
 def _subject(manifest: Manifest) -> dict[str, str]:

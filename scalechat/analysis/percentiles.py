@@ -7,18 +7,17 @@ import re
 from typing import Final
 
 import numpy as np
-from scipy.special import stdtrit
+
+from scalechat.intervals import Estimate, bounds, of_quantiles
 
 from . import latency, saturation
 from .frames import RunFrames
-from .intervals import Estimate, of_quantile
 from .style import Html, note
 from .tables import table
 from .units import MISSING, count_text, duration_text, percent_text, rate_text
 
-__all__ = ["CONFIDENCE", "bounds", "phases", "quantile_of_seconds", "table_of_percentiles"]
+__all__ = ["phases", "quantile_of_seconds", "table_of_percentiles"]
 
-CONFIDENCE: Final = 0.95
 RANKS: Final = {"50": 0.5, "90": 0.9, "99": 0.99, "99.9": 0.999, "99.99": 0.9999}
 METRICS: Final = {
     "delivery": "delivery",
@@ -42,17 +41,7 @@ def quantile_of_seconds(frames: RunFrames, metric: str, rank: float) -> Estimate
     rows = rows.assign(second=np.ceil(rows["t_s"] - rows["dt_s"] / 2))
     counts = rows.groupby(["second", *_EDGES])["count"].sum().unstack(_EDGES, fill_value=0).sort_index(axis=1)
     low, high = (counts.columns.get_level_values(name).to_numpy(np.float64) for name in _EDGES)
-    return of_quantile(counts.to_numpy(np.float64), low, high, rank)
-
-
-def bounds(estimate: Estimate, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """The interval of one figure by Student's t; NaN where its error is not known."""
-    if not estimate.error >= 0 or not estimate.degrees > 0:
-        return math.nan, math.nan
-    reach = float(stdtrit(estimate.degrees, (1 + confidence) / 2)) * estimate.error
-    if estimate.relative:
-        return estimate.value * math.exp(-reach), estimate.value * math.exp(reach)
-    return estimate.value - reach, estimate.value + reach
+    return of_quantiles(counts.to_numpy(np.float64), low, high, [rank])[0]
 
 
 def table_of_percentiles(frames: RunFrames) -> Html:

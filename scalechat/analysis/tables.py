@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from scalechat.load.results import Ledger, Manifest, Objective, Scalar
+from scalechat.load.results import CLOSED_LOOP, Ledger, Manifest, Objective, Scalar
 
 from . import facts
 from .frames import RunFrames
@@ -46,8 +46,9 @@ _LEDGER = {
     "reordered": "deliveries after a later message of the same publisher",
     "corrupted": "deliveries whose content is not as sent",
     "phantom": "deliveries of messages nobody sent",
+    "refused_delivered": "deliveries of messages the server had refused, or refused later",
 }
-_FAULTS = {"rejected", "unacked", "missing", "duplicated", "reordered", "corrupted", "phantom"}
+_FAULTS = {"rejected", "unacked", "missing", "duplicated", "reordered", "corrupted", "phantom", "refused_delivered"}
 
 
 def about(frames: RunFrames) -> Html:
@@ -70,6 +71,8 @@ def verdict(frames: RunFrames) -> Html:
         if manifest.verdict == "pass" and not manifest.objectives:
             text = "No objective was set; the measurement can be trusted."
         reasons = [reason.text for reason in manifest.validity.reasons]
+        if manifest.loop == "closed":
+            reasons.insert(0, CLOSED_LOOP)
         reasons += [_missed(objective) for objective in manifest.objectives if objective.ok is False]
     listed = "".join(f"<li>{html.escape(reason)}</li>" for reason in reasons)
     return Html(

@@ -95,6 +95,8 @@ class CapacityConfig(LoadConfig):
         LoadConfig.__post_init__(self)  # super() finds no cell in a class that `slots` has made anew
         if self.rendezvous is not None:
             raise UsageError("a capacity search runs on one machine: leave --rendezvous out, raise --processes")
+        if self.loop == "closed":
+            raise UsageError("a closed loop offers less when the server is slow, so none is too much: search with open")
         if self.confirm > self.confirm_of:
             raise UsageError(
                 f"--confirm {self.confirm} is more than --confirm-of {self.confirm_of}: nothing could hold so often"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from scalechat.config.errors import UsageError
 from scalechat.config.shared import (
@@ -17,6 +17,7 @@ from scalechat.config.shared import (
     RESULT,
     TARGET,
     Arrivals,
+    Loop,
     Target,
 )
 from scalechat.scenario import AnyKind, Event, Step
@@ -44,6 +45,9 @@ RampPerS: TypeAlias = Annotated[
     about("Connections opened per second at the start."),
 ]
 """A setting of every command that loads; each has a default of its own."""
+
+
+ANSWER_TIMEOUT_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +106,21 @@ class LoadConfig:
     arrivals: Annotated[
         Arrivals, LOAD, about("When a client's messages are due: on a grid, jittered on the grid, or at random.")
     ] = "jittered"
+    loop: Annotated[
+        Loop,
+        LOAD,
+        about(
+            "'open': messages are due by the plan, whatever the server does. 'closed': a client sends its next one "
+            "when it has the answer to its last, and not before its period is over; that hides stalls."
+        ),
+    ] = "open"
+    answer_timeout_s: Annotated[
+        float,
+        LOAD,
+        named("answer-timeout"),
+        above_zero(HOUR_S, "seconds"),
+        about("Seconds that a client of a closed loop waits for an answer, before it sends its next message anyway."),
+    ] = ANSWER_TIMEOUT_S
     seed: Annotated[
         WholeNumber | None,
         LOAD,
@@ -212,6 +231,10 @@ class LoadConfig:
             raise UsageError("[[phases]] need names of their own: each another, and none ramp, warmup or drain")
         if (self.target == "template") != (self.template is not None):
             raise UsageError("--target template and the scenario's [template] table go together: give both or neither")
+        if self.loop == "open" and self.answer_timeout_s != ANSWER_TIMEOUT_S:
+            raise UsageError("--answer-timeout means something with --loop closed only: an open loop waits for nobody")
+        if self.loop == "closed" and self.arrivals == "poisson":
+            raise UsageError("in a closed loop a message is due after the last one: leave --arrivals poisson out")
         if self.publishers is not None and self.publishers > self.clients:
             raise UsageError(
                 f"{self.publishers} publishers are more than {self.clients} clients: "

@@ -10,6 +10,7 @@ HeartbeatPhase = Literal["spread", "together"]
 LogFormat = Literal["auto", "json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Arrivals = Literal["fixed", "jittered", "poisson"]
+Loop = Literal["open", "closed"]
 Target = Literal["scalechat", "plain", "template"]
 Vary = Literal["clients", "rate", "rooms"]
 

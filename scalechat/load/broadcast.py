@@ -24,6 +24,8 @@ class Broadcast:
     room_seq: int | None
     unacked: bool = False
     """Its acknowledgement is still waited for."""
+    refused: bool = False
+    """The server refused it: it is expected by exactly those who get it all the same."""
     delivered: int = 0
     duplicated: int = 0
     first_ns: int | None = None

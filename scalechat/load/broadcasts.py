@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from scalechat.load.arrivals import MAX_ROWS, Arrivals, by_message
 from scalechat.load.broadcast import Broadcast
-from scalechat.load.columns import Columns, view
+from scalechat.load.columns import REFUSED, Columns, view
 from scalechat.load.histogram import Ints
 from scalechat.load.stragglers import Stragglers
 
@@ -25,8 +25,7 @@ WINDOW_NS: Final = 10_000_000_000
 """Deliveries later than this still count in full; only the median of their message no longer moves."""
 GRACE_NS: Final = 1_000_000_000
 """A complete message stays so long after it was intended, so that its duplicates and its ack find it."""
-_REJECTED: Final = -1  # stands in the column of ack times
-_NOT_OURS: Final = -2  # as well: the ack goes to another process
+_NOT_OURS: Final = -2  # stands in the column of ack times, as `REFUSED`: the ack goes to another process
 
 
 class Broadcasts:
@@ -40,6 +39,9 @@ class Broadcasts:
         self._columns = Columns()
         self._rows: dict[tuple[int, int], int] = {}
         self._stragglers = Stragglers()
+        self.refused_delivered = 0
+        """First deliveries of messages that the server refused."""
+        self._newly_owed = 0
         self._arrivals: dict[int, list[Arrivals]] = {}
         """Row → when the message reached somebody, for the messages in the columns."""
 
@@ -97,19 +99,33 @@ class Broadcasts:
         return columns.sent[at], columns.phase[at]
 
     def reject(self, publisher: int, number: int) -> int | None:
-        """The server refused the message: nobody will get it. Returns how many deliveries are expected no more; None
-        for a message that waits for no answer."""
+        """The server refused the message: who got it by now, or gets it all the same, was to get it, and nobody else.
+
+        Returns how many deliveries are expected no more; None for a message that waits for no answer."""
         row = self._rows.get((publisher, number))
         if row is None:
             return None
         if row < self._base:
-            return self._stragglers.reject(row)
+            message = self._stragglers.reject(row)
+            if message is None:
+                return None
+            excused, message.expected = message.expected - message.delivered, message.delivered
+            message.expected_apart = message.delivered_apart
+            self.refused_delivered += message.delivered
+            return excused
         columns, at = self._columns, row - self._base
         if columns.acked[at]:
             return None
-        expected, columns.expected[at] = columns.expected[at], 0
-        columns.acked[at] = _REJECTED
-        return expected
+        expected, columns.expected[at] = columns.expected[at], columns.delivered[at]
+        columns.expected_apart[at] = columns.delivered_apart[at]
+        columns.acked[at] = REFUSED
+        self.refused_delivered += columns.delivered[at]
+        return expected - columns.delivered[at]
+
+    def newly_owed(self) -> int:
+        """Deliveries of refused messages since this was asked last: each was expected by who got it."""
+        owed, self._newly_owed = self._newly_owed, 0
+        return owed
 
     def excuse(self, room: int, beyond: Sequence[int], *, rooms: int, apart: bool) -> tuple[int, int]:
         """A member will not get the room's messages above `beyond` (a number for each slot), and needs not.
@@ -120,7 +136,7 @@ class Broadcasts:
         ours, theirs = self._stragglers.excuse(room, beyond, rooms=rooms, apart=apart), 0
         if columns.intended:
             limits = np.array(beyond or [0], dtype=np.int64)
-            chosen = (view(columns.room) == room) & (view(columns.expected) > 0)
+            chosen = (view(columns.room) == room) & (view(columns.expected) > 0) & (view(columns.acked) != REFUSED)
             chosen[chosen] = view(columns.number)[chosen] > limits[view(columns.publisher)[chosen] // rooms]
             view(columns.expected)[chosen] -= 1
             view(columns.expected_apart)[chosen] -= apart
@@ -132,11 +148,15 @@ class Broadcasts:
         """First deliveries to members whose latencies are not in the figures here."""
         fresh = rows >= self._base
         for row in rows[~fresh].tolist():
-            self._stragglers.late_apart(row)
+            self._owe(self._stragglers.late_apart(row))
         at = rows[fresh] - self._base
         if len(at):
             np.add.at(view(self._columns.delivered), at, 1)
             np.add.at(view(self._columns.delivered_apart), at, 1)
+            refused = at[view(self._columns.acked)[at] == REFUSED]
+            np.add.at(view(self._columns.expected), refused, 1)
+            np.add.at(view(self._columns.expected_apart), refused, 1)
+            self._owe(len(refused))
 
     def unacknowledged(self) -> list[tuple[int, int]]:
         """(publisher, number) of each message of ours that waits for its acknowledgement."""
@@ -177,9 +197,13 @@ class Broadcasts:
         fresh = rows >= self._base
         if not fresh.all():
             for row in rows[~fresh].tolist():
-                self._stragglers.late(row, arrived)
+                self._owe(self._stragglers.late(row, arrived))
             rows = rows[fresh]
-        view(self._columns.delivered)[rows - self._base] += len(arrived)
+        at = rows - self._base
+        view(self._columns.delivered)[at] += len(arrived)
+        refused = at[view(self._columns.acked)[at] == REFUSED]
+        view(self._columns.expected)[refused] += len(arrived)
+        self._owe(len(refused) * len(arrived))
         for row in rows.tolist():
             self._arrivals.setdefault(row, []).append(arrivals)
 
@@ -189,9 +213,13 @@ class Broadcasts:
             return
         for row, arrivals in by_message(rows, arrived):
             if row < self._base:
-                self._stragglers.late(row, arrivals.times)
+                self._owe(self._stragglers.late(row, arrivals.times))
             else:
-                self._columns.delivered[row - self._base] += len(arrivals.times)
+                at, count = row - self._base, len(arrivals.times)
+                self._columns.delivered[at] += count
+                if self._columns.acked[at] == REFUSED:
+                    self._columns.expected[at] += count
+                    self._owe(count)
                 self._arrivals.setdefault(row, []).append(arrivals)
 
     def retire(self, now_ns: int, limit: int) -> list[Broadcast]:
@@ -208,7 +236,7 @@ class Broadcasts:
                 break
             gone += 1
             message = self._take(at)
-            if complete:
+            if complete and not message.refused:  # who refuses may broadcast all the same
                 del self._rows[message.publisher, message.number]
                 closed.append(message)
             else:
@@ -226,6 +254,10 @@ class Broadcasts:
         self._drop(len(columns))
         self._rows.clear()
         return left
+
+    def _owe(self, count: int) -> None:
+        self.refused_delivered += count
+        self._newly_owed += count
 
     def _straggler_or_column(self, row: int) -> tuple[int, int, int]:
         if row < self._base:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from scalechat.load.conclusion import RunOutcome
-from scalechat.load.results import Figure, Ledger, Objective, Verdict
+from scalechat.load.results import CLOSED_LOOP, Figure, Ledger, Objective, Verdict
 
 _STYLES: Final[dict[Verdict, str]] = {
     "pass": "bold green",
@@ -34,9 +34,10 @@ def print_summary(outcome: RunOutcome, console: Console) -> None:
     lines = [
         ("verdict", verdict),
         *(("", text) for text in distrust),
+        *([("", Text(f"! {CLOSED_LOOP}", style="bold yellow"))] if summary.loop == "closed" else []),
         *(("", _objective(objective)) for objective in summary.objectives),
         ("load", Text(_load(figures))),
-        ("delivery", Text("  ".join(f"{name} {_ms(figures, key)}" for name, key in _PERCENTILES))),
+        ("delivery", Text("  ".join(f"{name} {_with_interval(figures, key)}" for name, key in _PERCENTILES))),
         ("ledger", _ledger(outcome.manifest.ledger)),
         ("health", Text(_health(figures))),
         ("run", Text(str(outcome.run_dir))),
@@ -76,6 +77,7 @@ def _ledger(ledger: Ledger) -> Text:
     sometimes = (
         (ledger.unacked, "unacknowledged"),
         (ledger.rejected, "rejected"),
+        (ledger.refused_delivered, "delivered though refused"),
         (ledger.unknown_frames, "unknown frames"),
     )
     for count, what in (*always, *((count, what) for count, what in sometimes if count)):
@@ -100,6 +102,11 @@ def _count(figures: dict[str, Figure], name: str) -> str:
 def _ms(figures: dict[str, Figure], name: str) -> str:
     value = figures[name].value
     return "-" if value is None else f"{value:,.2f} ms"
+
+
+def _with_interval(figures: dict[str, Figure], name: str) -> str:
+    interval = figures[name].interval
+    return _ms(figures, name) + ("" if interval is None else f" ({interval[0]:,.2f} … {interval[1]:,.2f})")
 
 
 def _cores(cores: float | None) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from scalechat.load.arrivals import Arrivals, latencies
 from scalechat.load.broadcast import Broadcast
 from scalechat.load.histogram import Ints
+
+REFUSED: Final = -1
+"""Stands in the column of ack times."""
 
 
 class Columns:
@@ -68,6 +72,7 @@ class Columns:
             acked_ns=acked_ns if acked_ns > 0 else None,
             room_seq=self.room_seq[at] or None,
             unacked=acknowledged and not acked_ns,
+            refused=acked_ns == REFUSED,
             delivered=self.delivered[at],
             duplicated=self.duplicated[at],
             first_ns=first_ns,

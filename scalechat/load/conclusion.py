@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from scalechat import __version__
 from scalechat.config import public_values
+from scalechat.intervals import bounds
 from scalechat.load.assignment import Assignment
 from scalechat.load.histogram import Histogram
-from scalechat.load.part import COUNTED, Part, total, total_of_all_phases, whole_ledger, whole_steady
+from scalechat.load.part import COUNTED, Part, total, total_of_all_phases, whole_ledger, whole_steady, whole_stretches
 from scalechat.load.plan import Plan
 from scalechat.load.results import (
     FIGURES,
@@ -30,6 +32,11 @@ from scalechat.load.timeline import PhaseNumber
 from scalechat.load.verdict import Judgement, judge, whole_facts
 
 _GIT_TIMEOUT_S: Final = 2.0
+_PERCENTILES: Final = {
+    "delivery": {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99_9": 0.999, "p99_99": 0.9999},
+    "ack_rtt": {"p50": 0.5, "p99": 0.99},
+    "send_lag": {"p50": 0.5},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,6 @@ def figures_of(parts: Sequence[Part], plan: Plan) -> dict[str, Figure]:
     """The headline; what could not be measured is null."""
     facts, steady = whole_facts([part.facts for part in parts]), whole_steady(parts)
     delivery = total(parts, PhaseNumber.STEADY, "delivery")
-    ack_rtt = total(parts, PhaseNumber.STEADY, "ack_rtt")
     connect = total_of_all_phases(parts, "connect")
     seconds = steady.duration_s or None
     values: dict[str, float | None] = {
@@ -72,23 +78,34 @@ def figures_of(parts: Sequence[Part], plan: Plan) -> dict[str, Figure]:
         "offered_per_s": facts.intended / seconds if seconds else None,
         "published_per_s": steady.published / seconds if seconds else None,
         "delivered_per_s": steady.delivered / seconds if seconds else None,
-        "delivery_p50": _ms(delivery.quantile_ns(0.5)),
-        "delivery_p90": _ms(delivery.quantile_ns(0.9)),
-        "delivery_p99": _ms(delivery.quantile_ns(0.99)),
-        "delivery_p99_9": _ms(delivery.quantile_ns(0.999)),
-        "delivery_p99_99": _ms(delivery.quantile_ns(0.9999)),
         "delivery_max": _ms(delivery.max_ns),
-        "ack_rtt_p50": _ms(ack_rtt.quantile_ns(0.5)),
-        "ack_rtt_p99": _ms(ack_rtt.quantile_ns(0.99)),
         "connect_p50": _ms(connect.quantile_ns(0.5)),
         "connect_p99": _ms(connect.quantile_ns(0.99)),
-        "send_lag_p50": _ms(facts.send_lag_p50_ns),
         "loop_lag_p99": _ms(facts.loop_lag_p99_ns),
         "generator_cpu": facts.cpu_ratio,
         "server_cpu": steady.server_cpu_cores,
         "server_rss": steady.server_rss_bytes,
     }
-    return {name: Figure(value=values[name], unit=unit) for name, unit in FIGURES.items() if name in values}
+    measured = {name: Figure(value=value, unit=FIGURES[name]) for name, value in values.items()} | _percentiles(parts)
+    return {name: measured[name] for name in FIGURES if name in measured}
+
+
+def _percentiles(parts: Sequence[Part]) -> dict[str, Figure]:
+    """Those that are measured all along, each with its interval where there is enough to say one."""
+    stretches, found = whole_stretches(parts), {}
+    for metric, ranks in _PERCENTILES.items():
+        whole = total(parts, PhaseNumber.STEADY, metric)
+        for (name, rank), estimate in zip(
+            ranks.items(), stretches.estimates(metric, whole, list(ranks.values())), strict=True
+        ):
+            value = _ms(whole.quantile_ns(rank))
+            interval = None
+            if value is not None:
+                # Around the figure that is told: inside its bucket the estimate may lie elsewhere.
+                low, high = bounds(replace(estimate, value=value))
+                interval = None if math.isnan(low) else (low, high)
+            found[f"{metric}_{name}"] = Figure(value=value, unit="ms", interval=interval)
+    return found
 
 
 def conclude(
@@ -119,6 +136,7 @@ def conclude(
         objectives=judgement.objectives,
         exit_code=judgement.exit_code,
         interrupted=interrupted,
+        loop=todo.config.loop,
     )
     summary = Summary(
         run_id=writer.run_id,
@@ -128,6 +146,7 @@ def conclude(
         verdict=judgement.verdict,
         exit_code=judgement.exit_code,
         interrupted=interrupted,
+        loop=todo.config.loop,
     )
     written = writer.finish(manifest, summary)
     return RunOutcome(writer.run_dir, judgement.exit_code, summary, written)

@@ -16,7 +16,7 @@ from scalechat.load.plan import Plan
 class Elsewhere:
     """Messages are (publisher, number); clients and slots are the plan's."""
 
-    __slots__ = ("_announced", "_plan", "_seen", "is_settled", "most", "shift_ns", "unowed")
+    __slots__ = ("_announced", "_plan", "_seen", "is_settled", "most", "refused", "shift_ns", "unowed")
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -26,6 +26,8 @@ class Elsewhere:
         """Publisher → how many it has published in all."""
         self.unowed: dict[int, list[int]] = {}
         """Publisher → the numbers, ascending, of those that are owed to nobody: refused, or not acknowledged."""
+        self.refused: dict[int, list[int]] = {}
+        """Publisher → those of them that the server refused."""
         self.most: int | None = None
         """No publisher gets as far as this number."""
         self.is_settled = False
@@ -45,10 +47,12 @@ class Elsewhere:
         outcomes = self._sightings(self._plan.room_of(publisher)).admit([(self._plan.slot_of(publisher), number)])
         return outcomes is None or outcomes[0] in (Outcome.FIRST, Outcome.LATE)
 
-    def announce(self, publisher: int, published: int, unowed: Iterable[int] = ()) -> None:
-        """The publisher's process says how many messages it has published, and which of them are owed to nobody."""
+    def announce(self, publisher: int, published: int, unowed: Iterable[int] = (), refused: Iterable[int] = ()) -> None:
+        """The publisher's process says how many messages it has published, which of them are owed to nobody, and which
+        of these the server refused."""
         self._announced[publisher] = published
         self.unowed[publisher] = sorted(unowed)
+        self.refused[publisher] = sorted(refused)
 
     def unowed_in(self, room: int) -> int:
         """How many messages of the room are owed to nobody."""

@@ -30,12 +30,16 @@ class Owner(Protocol):
         """This has to be answered."""
         ...
 
+    def answered(self, number: int) -> None:
+        """The client's own message `number` was acknowledged, was refused, or is the one that came back."""
+        ...
+
 
 class Inbox:
     """The incoming side of client `number`: first `follow`, then `take` for the rest. Both are synchronous and never
     raise."""
 
-    __slots__ = ("_follower", "_last_ns", "_number", "_owner", "_room", "_world", "longest_gap_ns")
+    __slots__ = ("_follower", "_last_ns", "_number", "_owner", "_room", "_world", "awaited", "longest_gap_ns")
 
     def __init__(self, number: int, world: Surroundings, owner: Owner) -> None:
         self._number = number
@@ -44,6 +48,8 @@ class Inbox:
         self._room = world.recorder.plan.room_of(number)
         self._last_ns = 0
         self._follower: Follower | None = None
+        self.awaited: int | None = None
+        """The client's own message whose coming back is its answer. Meanwhile all is parsed, to see it."""
         self.longest_gap_ns = 0
         """The longest time without a delivery, from joining on."""
 
@@ -83,7 +89,10 @@ class Inbox:
         """None until the client has joined: what comes before was promised to nobody."""
         if self._follower is None:
             return None
-        self._follower.settle()
+        if self._world.recorder.roll.has_refused(self._room):
+            self._follower.leave()  # which numbers came stands in the ledger then; the next message enters again
+        else:
+            self._follower.settle()
         return self._follower.ledger
 
     @property
@@ -94,7 +103,7 @@ class Inbox:
     def follow(self, data: bytes) -> bytes:
         """Account for the messages at the beginning of `data` that others have received before; returns the rest."""
         follower = self._follower
-        if follower is None:
+        if follower is None or self.awaited is not None:
             return data
         now_ns = self._world.clock()
         rest = follower.follow(data, now_ns)
@@ -129,6 +138,9 @@ class Inbox:
             recorder.counters.early += len(deliveries)
             return
         self._note_gap(now_ns)
+        if self.awaited is not None and (recorder.plan.slot_of(self._number), self.awaited) in deliveries:
+            self._owner.answered(self.awaited)
+            self.awaited = None
         if known := follower.agree(deliveries, payloads, seqs, now_ns):
             deliveries, rows, payloads, seqs = deliveries[known:], rows[known:], payloads[known:], seqs[known:]
             if not deliveries:
@@ -162,6 +174,7 @@ class Inbox:
                     counters.unknown_frames += 1
                 else:
                     recorder.acknowledge(self._number, number, at_ns=now_ns, room_seq=other.seq)
+                    self._owner.answered(number)
             case Delivery():
                 rows = array("q", [] if other.row is None else [other.row])
                 self._take_deliveries(
@@ -179,6 +192,7 @@ class Inbox:
                 self._owner.told(other.after_ms)
             case Acknowledged(number):
                 recorder.acknowledge(self._number, number, at_ns=now_ns, room_seq=None)
+                self._owner.answered(number)
             case Refused(text):
                 self._world.error("server_error", text)
             case Reply(text):
@@ -188,6 +202,7 @@ class Inbox:
                 number = number_of(other.id)
                 if number is not None:
                     recorder.reject(self._number, number)
+                    self._owner.answered(number)
             case Welcome() | Nothing():
                 pass
             case _:

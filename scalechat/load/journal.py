@@ -19,6 +19,7 @@ from scalechat.load.live import Snapshot
 from scalechat.load.recorder import Recorder
 from scalechat.load.results import RunWriter
 from scalechat.load.rows import Rows
+from scalechat.load.stretches import METRICS, Stretches
 from scalechat.load.timeline import PhaseNumber, Timeline
 from scalechat.load.virtual_client import VirtualClient
 
@@ -51,6 +52,7 @@ class Journal:
         self._last_published = 0
         self._last_delivered = 0
         self._last_evicted = 0
+        self.stretches = Stretches()
         self.peak_open = 0
         """Most connections open at the end of a window of the measured phase."""
 
@@ -62,6 +64,8 @@ class Journal:
         delivery = Histogram()
         for (phase, metric), histogram in self._recorder.end_window():
             self._writer.extend_later(self._rows.histogram(metric, phase, histogram, now_ns, dt_s))
+            if phase == PhaseNumber.STEADY and metric in METRICS:
+                self.stretches.add(metric, self._timeline.t_s(now_ns), histogram)
             if metric == "send_lag":
                 send_lag.merge(histogram)
             elif metric == "delivery":
@@ -148,6 +152,7 @@ class Journal:
             send_lag_p50_ms=_ms(send_lag.quantile_ns(0.5, min_beyond=1)),
             rss_bytes=pulse.rss_bytes,
             delivery=delivery,
+            is_closed_loop=self._recorder.plan.is_closed_loop,
         )
 
 

@@ -48,19 +48,18 @@ class RecipientLedger:
         "_gaps",
         "_highest",
         "_left_at",
-        "_refused_before",
         "_starts",
         "_unknown",
         "in_gaps",
+        "is_closed",
         "received",
     )
 
-    def __init__(self, published: Sequence[int], *, refused: int = 0, unknown: Iterable[int] = ()) -> None:
+    def __init__(self, published: Sequence[int], *, unknown: Iterable[int] = ()) -> None:
         """Counts of the room as they were when this member joined.
 
-        `published`: for each slot, how many messages it had published. `refused`: how many of all these the server had
-        refused; nobody is to get those. `unknown`: slots that publish in another process and have begun, so that
-        nobody here knows their counts: the first number that comes is the first one expected.
+        `published`: for each slot, how many messages it had published. `unknown`: slots that publish in another process
+        and have begun, so that nobody here knows their counts: the first number that comes is the first one expected.
         """
         self._highest = list(published)
         self._unknown = set(unknown)
@@ -71,8 +70,9 @@ class RecipientLedger:
         self._ends: int | None = None
         self._left_at: Sequence[int] | None = None
         self._excused = 0
-        self._refused_before = refused
         self._gaps: dict[int, list[tuple[int, int]]] = {}
+        self.is_closed = False
+        """What is refused from now on changes nothing here."""
         self.received = 0
         """First deliveries, late ones included."""
         self.in_gaps = 0
@@ -102,10 +102,11 @@ class RecipientLedger:
         self.received += len(deliveries)
         return None
 
-    def leave(self, published: Sequence[int], *, refused: int = 0, unknown: Iterable[int] = ()) -> None:
-        """Nothing published from now on is expected here. What comes is still accounted for.
+    def leave(self, published: Sequence[int], *, excused: int = 0, unknown: Iterable[int] = ()) -> None:
+        """Nothing published from now on is expected here, nor are `excused` messages.
 
-        Of slots whose counts are `unknown` here, what has come was the last that was expected. `published` is kept.
+        What comes is still accounted for. Of slots whose counts are `unknown` here, what has come was the last that was
+        expected. `published` is kept.
         """
         if self._ends is None:
             slots = {*unknown, *self._unknown}
@@ -114,38 +115,41 @@ class RecipientLedger:
                 for slot in slots:
                     published[slot] = max(0, self._highest[slot])
             self._left_at = published
-            self._ends = sum(published) - refused
-
-    def refused_later(self, slot: int, number: int) -> None:
-        """The server has refused this message after the member had left: if it was expected here, it no longer is."""
-        start = 0 if self._starts is None else self._starts[slot]
-        if self._ends is not None and self._left_at is not None and start < number <= self._left_at[slot]:
-            self._ends -= 1
+            self._ends = sum(published) - excused
 
     def reached(self) -> list[int]:
         """For each slot the highest number that came, or that was there before this member."""
         return [max(0, highest) for highest in self.state]
 
-    def expected(self, published: Sequence[int], *, refused: int = 0) -> int:
+    def expected(self, published: Sequence[int]) -> int:
         """How many messages this member must have got, by the counts of its room as they are now."""
         until = self._ends
         if until is None:
-            until = sum(published) - sum(published[slot] for slot in self._unknown) - refused
-        return until - sum(self._starts or ()) + self._refused_before - self._excused
+            until = sum(published) - sum(published[slot] for slot in self._unknown)
+        return until - sum(self._starts or ()) - self._excused
 
     def excuse(self, slot: int, numbers: Sequence[int]) -> None:
         """Nobody owed these messages (ascending numbers) to anybody: of those that did not come, none is expected.
 
-        To be called once for each slot, when nothing more can come.
+        To be called once for each message, when nothing more can come.
         """
-        low = self._starts[slot] if self._starts is not None else 0
-        high = numbers[-1] if self._left_at is None else self._left_at[slot]
-        for first, last in (*self.gaps(slot), (self._highest[slot] + 1, high)):
-            begin, end = (
-                bisect.bisect_right(numbers, max(low, first - 1)),
-                bisect.bisect_right(numbers, min(high, last)),
-            )
-            self._excused += max(0, end - begin)
+        self._excused += self.not_come(slot, numbers)
+
+    def not_come(self, slot: int, numbers: Sequence[int]) -> int:
+        """How many of these messages (ascending numbers) were expected here and did not come.
+
+        Of a member that follows its room's stream it is taken that none came.
+        """
+        low, high = self._range(slot, numbers)
+        highest = self._highest[slot] if self._highest else low
+        return sum(
+            _between(numbers, max(low, first - 1), min(high, last))
+            for first, last in (*self.gaps(slot), (highest + 1, high))
+        )
+
+    def came(self, slot: int, numbers: Sequence[int]) -> int:
+        """How many of them came."""
+        return _between(numbers, *self._range(slot, numbers)) - self.not_come(slot, numbers)
 
     def highest(self, slot: int) -> int:
         """The highest number that came."""
@@ -154,6 +158,11 @@ class RecipientLedger:
     def gaps(self, slot: int) -> Sequence[tuple[int, int]]:
         """(first, last) of each stretch below it that did not."""
         return self._gaps.get(slot, ())
+
+    def _range(self, slot: int, numbers: Sequence[int]) -> tuple[int, int]:
+        """What was expected here begins after the first and ends with the second."""
+        low = self._starts[slot] if self._starts is not None else 0
+        return low, numbers[-1] if self._left_at is None else self._left_at[slot]
 
     def _irregular(self, slot: int, number: int) -> Outcome:
         highest = self._highest[slot]
@@ -184,3 +193,8 @@ class RecipientLedger:
         low, high = gaps[at]
         gaps[at : at + 1] = [part for part in ((low, number - 1), (number + 1, high)) if part[0] <= part[1]]
         return True
+
+
+def _between(numbers: Sequence[int], after: int, until: int) -> int:
+    """How many of the numbers, ascending, are greater than `after` and at most `until`."""
+    return max(0, bisect.bisect_right(numbers, until) - bisect.bisect_right(numbers, after))

@@ -54,6 +54,8 @@ class Snapshot:
     """Of the load client."""
     delivery: Histogram = field(default_factory=Histogram)
     """The latencies of the window, for whoever adds up several processes."""
+    is_closed_loop: bool = False
+    """Stalls of the server are hidden."""
     server: ServerGlimpse | None = None
     """None when the target shows no metrics, or has not been asked yet."""
 

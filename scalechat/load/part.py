@@ -14,6 +14,7 @@ from scalechat.load.health import cpu_model, cpu_quota_cores
 from scalechat.load.histogram import Histogram
 from scalechat.load.recorder import Recorder
 from scalechat.load.results import Ledger, Phase, Scalar, Worker
+from scalechat.load.stretches import Stretches
 from scalechat.load.verdict import Facts
 from scalechat.load.windows import Key
 
@@ -41,6 +42,8 @@ class Unseen:
     first: int
     last: int
     members: int
+    apart: int
+    """Those of them that stay out of the headline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Part:
     counted: Mapping[str, int]
     """By the names in `COUNTED`."""
     totals: Mapping[Key, Histogram]
+    stretches: Stretches
     started_unix_ns: int
     ended_unix_ns: int
     phases: Sequence[Phase]
@@ -71,6 +75,14 @@ def total(parts: Sequence[Part], phase: int, metric: str) -> Histogram:
 def total_of_all_phases(parts: Sequence[Part], metric: str) -> Histogram:
     """Everything counted of a metric."""
     return _merged(parts, lambda key: key[1] == metric)
+
+
+def whole_stretches(parts: Sequence[Part]) -> Stretches:
+    """What all counted at the same times."""
+    whole = Stretches()
+    for part in parts:
+        whole.merge(part.stretches)
+    return whole
 
 
 def whole_ledger(parts: Sequence[Part]) -> Ledger:
@@ -113,6 +125,7 @@ def part_ledger(recorder: Recorder) -> Ledger:
         phantom=counters.phantom,
         early=counters.early,
         unknown_frames=counters.unknown_frames,
+        refused_delivered=recorder.broadcasts.refused_delivered + recorder.roll.refused_delivered_elsewhere,
     )
 
 

@@ -60,6 +60,8 @@ class Plan:
     seed: int
     crowd: Crowd
     tempo: Tempo
+    is_closed_loop: bool
+    """Messages are due when their publishers have been answered; only when each begins is in the plan."""
     share: Share = EVERYTHING
     """Numbers, rooms and slots are the whole plan's in every process; only some of the clients are its own."""
 
@@ -78,6 +80,7 @@ class Plan:
             seed=seed,
             crowd=crowd,
             tempo=Tempo.of(config),
+            is_closed_loop=config.loop == "closed",
             share=share,
         )
 
@@ -133,7 +136,7 @@ class Plan:
 
     def most_messages(self, length_ns: int) -> int:
         """A number that no publisher reaches in a schedule of this length (at random: not once in 10^20 times)."""
-        mean = length_ns / self.period_ns
+        mean = self.tempo.beats_by(length_ns) / self.period_ns
         return math.ceil(mean + 2 + (10 * math.sqrt(mean) + 50 if self.arrivals == "poisson" else 0))
 
     def connect_ns(self, client: int) -> int:
@@ -179,6 +182,14 @@ class Schedule:
             else:
                 heapq.heappop(due)
             yield at, client, number
+
+    def begins_ns(self, client: int) -> int:
+        """When the client's grid begins."""
+        return self._when(self._phases[client])
+
+    def period_after(self, at_ns: int) -> int:
+        """A period later, in beats of the tempo: nothing is due in a pause."""
+        return self._when(self._plan.tempo.beats_by(at_ns) + self._plan.period_ns)
 
     def size_of(self, client: int, number: int) -> int:
         """Bytes of the client's message `number`."""

@@ -85,6 +85,8 @@ def _line(snapshot: Snapshot) -> str:
         f"p50 {ms_text(snapshot.p50_ms)}  p99 {ms_text(snapshot.p99_ms)}",
         f"missing {snapshot.missing:,}",
     ]
+    if snapshot.is_closed_loop:
+        parts.append("closed loop")
     if snapshot.errors:
         parts.append(f"errors {snapshot.errors:,}")
     return "  ".join(parts)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
+from scalechat.load.closed_loop import ClosedLoop
 from scalechat.load.pacing import NowNs, dispatch
 from scalechat.load.plan import Schedule
 from scalechat.load.recorder import Recorder
@@ -25,12 +26,18 @@ class Publishing:
         begin_ns: int,
         steady_ns: int,
         end_ns: int,
+        answer_timeout_s: float | None = None,
+        on_timeout: Callable[[], None] = lambda: None,
     ) -> None:
+        """`answer_timeout_s`: for a closed loop, the longest wait for an answer; None for an open one."""
         self._schedule = schedule
         self._clients = {client.number: client for client in clients}
+        self._publishers = recorder.plan.publishers
         self._recorder = recorder
         self._clock = clock
         self._begin_ns = begin_ns
+        self._answer_timeout_s = answer_timeout_s
+        self._on_timeout = on_timeout
         self.steady_ns = steady_ns
         self.end_ns = end_ns
         self.finished = trio.Event()
@@ -47,18 +54,42 @@ class Publishing:
 
     async def run(self) -> None:
         """Release the messages until there are no more; cancel it to stop."""
-        await dispatch(self._schedule, start_ns=self._begin_ns, clock=self._clock, publish=self._publish)
+        if self._answer_timeout_s is None:
+            await dispatch(self._schedule, start_ns=self._begin_ns, clock=self._clock, publish=self._publish)
+        else:
+            loop = ClosedLoop(
+                self._schedule,
+                [number for number in self._clients if number < self._publishers],
+                self._begin_ns,
+                self.end_ns,
+                self._clock,
+                self._answer_timeout_s,
+                self._ask,
+                self._on_timeout,
+            )
+            await loop.run()
         self.finished.set()
 
     def give_up(self) -> None:
-        """Count what was not released by now as late."""
+        """Count what was not released by now as late; of a closed loop nothing else was due."""
+        if self._answer_timeout_s is not None:
+            return
         forgotten = sum(1 for _ in self._schedule.take_due(self.end_ns - self._begin_ns))
         self.intended += forgotten
         self.late += forgotten
 
     def _publish(self, client: int, number: int, intended_ns: int) -> None:
-        self._recorder.counters.intended += 1
         self._clients[client].publish(self._schedule.size_of(client, number), intended_ns)
+        self._count(intended_ns)
+
+    def _ask(self, client: int, number: int, due_ns: int) -> trio.Event | None:
+        answered = self._clients[client].ask(self._schedule.size_of(client, number), due_ns)
+        if answered is not None:
+            self._count(self._clock())
+        return answered
+
+    def _count(self, intended_ns: int) -> None:
+        self._recorder.counters.intended += 1
         if intended_ns < self.steady_ns:
             return
         self.intended += 1

@@ -51,10 +51,11 @@ class Recorder:
 
     # --- what happens to a message -----------------------------------------------------------------------------------
 
-    def published(self, client: int, *, size_bytes: int, intended_ns: int, sent_ns: int, waited: bool = False) -> None:
+    def published(self, client: int, *, size_bytes: int, intended_ns: int, sent_ns: int, due_ns: int | None) -> None:
         """The client has sent its next message; every member that has joined is to get it.
 
-        `waited`: it had to wait for its client to be connected, which is no lateness of the generator's.
+        `due_ns`: when the generator was to send it; None for one that had to wait for its client to be connected, which
+        is no lateness of the generator's.
         """
         room, slot = self.plan.room_of(client), self.plan.slot_of(client)
         slots = self.roll.published_by[room]
@@ -75,8 +76,8 @@ class Recorder:
         self.counters.published += 1
         self.counters.expected += expected
         self.in_time += self.steady_from_ns <= intended_ns and sent_ns <= self.steady_until_ns
-        if not waited:
-            self.windows.add("send_lag", sent_ns - intended_ns, phase)
+        if due_ns is not None:
+            self.windows.add("send_lag", sent_ns - due_ns, phase)
 
     def sighted(self, publisher: int, number: int, *, size_bytes: int, intended_ns: int, sent_ns: int) -> bool:
         """A member here got a message of another process; the times are of the publisher's clock.
@@ -150,10 +151,13 @@ class Recorder:
         # Before the warm-up nobody has published anything, here or elsewhere.
         return self.roll.join(client, late=self.phase is not PhaseNumber.RAMP)
 
-    def leave(self, client: int, ledger: RecipientLedger, *, beyond: Sequence[int] | None = None) -> None:
+    def leave(
+        self, client: int, ledger: RecipientLedger, *, beyond: Sequence[int] | None = None, for_good: bool = False
+    ) -> None:
         """The client has left its room.
 
         `beyond`: for each slot the last number that it still must have got; without it, everything published by now.
+        `for_good`: nobody comes in its place.
         """
         ours = None
         if beyond is not None:
@@ -161,7 +165,7 @@ class Recorder:
             room, apart = self.plan.room_of(client), self.plan.crowd.is_apart(client)
             ours, theirs = self.broadcasts.excuse(room, [*beyond], rooms=self.plan.rooms, apart=apart)
             self.counters.expected -= ours + theirs
-        self.roll.leave(client, ledger, excused=ours)
+        self.roll.leave(client, ledger, excused=ours, for_good=for_good)
 
     # --- windows -----------------------------------------------------------------------------------------------------
 
@@ -173,7 +177,9 @@ class Recorder:
     def flush_some(self) -> bool:
         """Turn some of it into counts, which takes below 1 ms; True when more is left."""
         self.windows.flush()
-        return self.deliveries.flush_some()
+        more = self.deliveries.flush_some()
+        self.counters.expected += self.broadcasts.newly_owed()
+        return more
 
     def closed(self, now_ns: int, limit: int) -> list[Broadcast]:
         """Up to `limit` messages whose account is closed; fewer mean that these were all for now."""

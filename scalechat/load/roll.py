@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+from array import array
 from collections.abc import Mapping, Sequence
 
 from scalechat.load.elsewhere import Elsewhere
@@ -23,11 +25,10 @@ class Roll:
         self.elsewhere = Elsewhere(plan)
         self._ledgers: dict[RecipientLedger, int] = {}
         """Ledger → room of everybody that has joined, but for those that are gone for good where nobody needs them."""
-        self._gone: list[list[RecipientLedger]] = [[] for _ in range(plan.rooms)]
-        """Room → those of `_ledgers` that were lost, for what they were promised before and is refused after."""
-        self._rejected: list[int] = [0] * plan.rooms
-        self._members_settled: list[int] = []
-        """`members` when everything was known about what other processes published."""
+        self._refused: list[dict[int, array[int]]] = [{} for _ in range(plan.rooms)]
+        """Room → slot → the numbers, ascending, of what the server refused."""
+        self._members_settled: list[tuple[int, int]] = []
+        """`members` and `members_apart` when everything was known about what other processes published."""
         self._published_at_leave: dict[int, tuple[int, ...]] = {}
         """Room → `published_by` when last somebody left it."""
 
@@ -44,12 +45,17 @@ class Roll:
         self.members[room] += 1
         self.members_apart[room] += self._plan.crowd.is_apart(client)
         unknown = self.elsewhere.unknown_slots(room) if late else ()
-        ledger = RecipientLedger(self.published_by[room], refused=self._rejected[room], unknown=unknown)
+        ledger = RecipientLedger(self.published_by[room], unknown=unknown)
         self._ledgers[ledger] = room
         return ledger
 
-    def leave(self, client: int, ledger: RecipientLedger, *, excused: int | None = None) -> None:
-        """The client has left its room; it was lost, or it said goodbye and `excused` messages will not come to it."""
+    def leave(
+        self, client: int, ledger: RecipientLedger, *, excused: int | None = None, for_good: bool = False
+    ) -> None:
+        """The client has left its room; it was lost, or it said goodbye and `excused` messages will not come to it.
+
+        `for_good`: no other member follows in its place, and its row is written when all accounts are closed.
+        """
         room = self._plan.room_of(client)
         self.members[room] -= 1
         self.members_apart[room] -= self._plan.crowd.is_apart(client)
@@ -58,19 +64,23 @@ class Roll:
         published = tuple(self.published_by[room])
         if self._published_at_leave.get(room) != published:
             self._published_at_leave[room] = published
-        refused = self._rejected[room] + (excused or 0)
-        ledger.leave(self._published_at_leave[room], refused=refused, unknown=unknown)
+        ledger.leave(self._published_at_leave[room], excused=excused or 0, unknown=unknown)
         if excused is None:
-            self._gone[room].append(ledger)
-        elif self._plan.share.count == 1:
+            return
+        for slot, numbers in self._refused[room].items():
+            ledger.excuse(slot, numbers)
+        ledger.is_closed = True
+        if self._plan.share.count == 1 and not for_good:
             del self._ledgers[ledger]  # Its row is written next: who comes and goes must not be remembered for ever.
 
     def reject(self, client: int, number: int) -> None:
-        """The server has refused the client's message: nobody is owed it."""
-        room, slot = self._plan.room_of(client), self._plan.slot_of(client)
-        self._rejected[room] += 1
-        for ledger in self._gone[room]:
-            ledger.refused_later(slot, number)
+        """The server has refused the client's message: only who gets it all the same was to get it."""
+        slots = self._refused[self._plan.room_of(client)]
+        bisect.insort(slots.setdefault(self._plan.slot_of(client), array("q")), number)
+
+    def has_refused(self, room: int) -> bool:
+        """Whether the server refused anything in the room: then it matters which numbers came, and not how many."""
+        return bool(self._refused[room])
 
     def excuse(self, room: int, slot: int, numbers: Sequence[int]) -> None:
         """Nobody was owed these messages, ascending, which were not refused; to be called once for each slot."""
@@ -96,14 +106,15 @@ class Roll:
                 split = True
                 self.published_by[room][self._plan.slot_of(publisher)] = self.elsewhere.published(publisher)
         self.elsewhere.is_settled = True
-        self._members_settled = list(self.members)
+        self._members_settled = list(zip(self.members, self.members_apart, strict=True))
         return split
 
-    def unseen(self) -> list[tuple[int, int, int, int]]:
-        """(publisher, first, last, members that were to get it) of other processes' messages that reached nobody."""
+    def unseen(self) -> list[tuple[int, int, int, int, int]]:
+        """(publisher, first, last, members that were to get it, those of them that stay out of the headline) of other
+        processes' messages that reached nobody."""
         return [
-            (*stretch, members)
-            for room, members in enumerate(self._members_settled)
+            (*stretch, members, apart)
+            for room, (members, apart) in enumerate(self._members_settled)
             if members
             for stretch in self.elsewhere.unseen(room)
         ]
@@ -116,7 +127,19 @@ class Roll:
     @property
     def refused_deliveries(self) -> int:
         """Deliveries that the members of now would have had, had nothing been refused."""
-        return sum(count * members for count, members in zip(self._rejected, self.members, strict=True))
+        rejected = (sum(map(len, slots.values())) for slots in self._refused)
+        return sum(count * members for count, members in zip(rejected, self.members, strict=True))
+
+    @property
+    def refused_delivered_elsewhere(self) -> int:
+        """Deliveries here of messages of other processes that the server had refused; when nothing more can come."""
+        return sum(
+            ledger.came(self._plan.slot_of(publisher), numbers)
+            for publisher, numbers in self.elsewhere.refused.items()
+            if numbers
+            for ledger, room in self._ledgers.items()
+            if room == self._plan.room_of(publisher)
+        )
 
     @property
     def expected(self) -> int:
@@ -128,4 +151,7 @@ class Roll:
         return max(0, self._owed(ledger, self._plan.room_of(client)) - ledger.received)
 
     def _owed(self, ledger: RecipientLedger, room: int) -> int:
-        return ledger.expected(self.published_by[room], refused=self._rejected[room])
+        owed = ledger.expected(self.published_by[room])
+        if not ledger.is_closed:
+            owed -= sum(ledger.not_come(slot, numbers) for slot, numbers in self._refused[room].items())
+        return owed

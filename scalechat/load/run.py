@@ -28,7 +28,7 @@ from scalechat.load.pacing import NowNs, sleep_until
 from scalechat.load.part import Part, Unseen, part_ledger, this_worker
 from scalechat.load.plan import SECOND_NS, Schedule
 from scalechat.load.publishing import Publishing
-from scalechat.load.results import RunWriter
+from scalechat.load.results import CLOSED_LOOP, RunWriter
 from scalechat.load.room_stream import RoomStream
 from scalechat.load.seeded import Chance
 from scalechat.load.stage import Stage
@@ -81,7 +81,7 @@ class Run:
         self._instruments = Instruments(todo, writer, watcher, clock)
         self._recorder = self._instruments.recorder
         self._measurement = Measurement(self._recorder, clock)
-        length_s = todo.config.warmup_s + todo.config.duration_s
+        length_s = todo.config.warmup_s + todo.config.steady_s
         self._recorder.roll.elsewhere.most = todo.plan.most_messages(round(length_s * SECOND_NS))
         decode = Decoder(todo.dialect, todo.names, self._recorder).batch
         world = Surroundings(
@@ -137,6 +137,8 @@ class Run:
     async def _ramp(self, load: trio.Nursery) -> None:
         """Connect everybody at the planned times; done when each has joined its room or failed to."""
         self._instruments.enter(PhaseNumber.RAMP, None)
+        if self._plan.is_closed_loop and self._plan.share.index == 0:
+            self._instruments.say("closed_loop", CLOSED_LOOP, CLOSED_LOOP)
         for client in self._clients:
             at_ns = self._instruments.timeline.start_ns + self._plan.connect_ns(client.number)
             if at_ns > self._clock():
@@ -177,6 +179,13 @@ class Run:
             begin_ns=begin_ns,
             steady_ns=begin_ns + warmup_ns,
             end_ns=begin_ns + warmup_ns + duration_ns,
+            answer_timeout_s=config.answer_timeout_s if config.loop == "closed" else None,
+            on_timeout=lambda: self._instruments.errors.note(
+                "answer_timeout",
+                f"no answer in {config.answer_timeout_s:g} s",
+                at_ns=self._clock(),
+                phase=self._recorder.phase,
+            ),
         )
         async with trio.open_nursery() as pacing:
             pacing.start_soon(load.run)
@@ -230,9 +239,11 @@ class Run:
             self._recorder.settle()
         recorder, counters = self._recorder, self._recorder.counters
         if counters.open == len(self._clients):
-            unacked = recorder.acknowledged and counters.published > counters.acked + counters.rejected
-            return recorder.outstanding > 0 or unacked
-        # Who is gone gets nothing any more.
+            if recorder.acknowledged and counters.published > counters.acked + counters.rejected:
+                return True
+            if not counters.rejected:
+                return recorder.outstanding > 0
+        # Who is gone gets nothing any more, and a refused message that came all the same stands for no other.
         return any(client.awaits for client in self._clients)
 
     def _anybody(self) -> bool:
@@ -289,6 +300,7 @@ class Run:
                 "errors": instruments.errors.total,
             },
             totals=self._recorder.windows.totals,
+            stretches=instruments.journal.stretches,
             started_unix_ns=timeline.unix_ns(timeline.start_ns),
             ended_unix_ns=timeline.unix_ns(ended_ns),
             phases=timeline.phases(ended_ns),

@@ -133,6 +133,8 @@ def _load(now: Snapshot) -> Iterator[Row]:
 
 
 def _state(now: Snapshot) -> Iterator[Row]:
+    if now.is_closed_loop:
+        yield "closed loop", _flagged("each client waits for its answer: stalls are hidden", worth_a_look=True)
     ledger = (
         (now.missing, "missing"),
         (now.duplicated, "twice"),

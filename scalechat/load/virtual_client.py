@@ -42,6 +42,7 @@ class VirtualClient:
     """Client number `number` of the plan. All times are of the run's clock."""
 
     __slots__ = (
+        "_asked",
         "_away_s",
         "_backoff",
         "_beyond",
@@ -79,8 +80,10 @@ class VirtualClient:
         """Where the last connection began; `Inbox.seq` goes on from there."""
         self._beyond: Sequence[int] | None = None
         """While it is away and a member: what it must have got if it never comes back, for each slot."""
-        self._waiting: list[tuple[int, int]] | None = None
+        self._waiting: list[tuple[int, int | None]] | None = None
         """(bytes, intended time) of what is due while it is away."""
+        self._asked: tuple[int, trio.Event] | None = None
+        """In a closed loop: its last message, whose answer is waited for."""
 
     @property
     def connection(self) -> Connection | None:
@@ -186,7 +189,7 @@ class VirtualClient:
         """It does not come back."""
         self.is_away = False
         if self._beyond is not None and self._inbox.ledger is not None:
-            self._world.recorder.leave(self.number, self._inbox.ledger, beyond=self._beyond)
+            self._world.recorder.leave(self.number, self._inbox.ledger, beyond=self._beyond, for_good=True)
             self._beyond = None
 
     def _settle(self) -> None:
@@ -232,7 +235,7 @@ class VirtualClient:
         self._settle()
         waiting, self._waiting = self._waiting, None
         for size_bytes, intended_ns in waiting or ():
-            self._say(size_bytes, intended_ns, waited=True)
+            self._say(size_bytes, intended_ns, due_ns=None)
 
     def gone(self) -> None:
         """See `connection.Owner`."""
@@ -270,25 +273,50 @@ class VirtualClient:
     def publish(self, size_bytes: int, intended_ns: int) -> None:
         """Publish the next message; while it is away, keep it until it is back."""
         if self.is_open:
-            self._say(size_bytes, intended_ns)
+            self._say(size_bytes, intended_ns, due_ns=intended_ns)
         elif self.is_away:
             if self._waiting is None:
                 self._waiting = []
             if len(self._waiting) < MAX_WAITING:
                 self._waiting.append((size_bytes, intended_ns))
 
-    def _say(self, size_bytes: int, intended_ns: int, *, waited: bool = False) -> None:
+    def ask(self, size_bytes: int, due_ns: int) -> trio.Event | None:
+        """Publish the next message in a closed loop, now or when it is back.
+
+        Returns what is set when the answer is there; None when it is gone for good.
+        """
+        if not self.is_open and not self.is_away:
+            return None
+        number, answered = self._world.recorder.roll.next_number(self.number), trio.Event()
+        self._asked = number, answered
+        if not self._world.dialect.acknowledges:
+            self._inbox.awaited = number
+        if self.is_open:
+            self._say(size_bytes, None, due_ns=due_ns)
+        else:
+            self._waiting = [(size_bytes, None)]  # What was asked before and never said is given up.
+        return answered
+
+    def answered(self, number: int) -> None:
+        """See `inbox.Owner`."""
+        if self._asked is not None and self._asked[0] == number:
+            self._asked[1].set()
+            self._asked = None
+
+    def _say(self, size_bytes: int, intended_ns: int | None, *, due_ns: int | None) -> None:
+        """Without an intended time it is the one of the sending."""
         world = self._world
         assert self._publish is not None
         assert self._connection is not None
         number = world.recorder.roll.next_number(self.number)
         sent_ns = world.clock()
+        intended_ns = sent_ns if intended_ns is None else intended_ns
         header = payload.Header(
             world.names.run, self.number, number, intended_ns, sent_ns, sent_ns + world.unix_offset_ns
         )
         if self._connection.send(self._publish(payload.encode(header, size_bytes), number)):
             world.recorder.published(
-                self.number, size_bytes=size_bytes, intended_ns=intended_ns, sent_ns=sent_ns, waited=waited
+                self.number, size_bytes=size_bytes, intended_ns=intended_ns, sent_ns=sent_ns, due_ns=due_ns
             )
         else:
             world.error("send_refused", "the server does not read, or the connection is going")

@@ -6,16 +6,18 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
 
+from scalechat.analysis import tables
 from scalechat.analysis.comparing import checked, compare_and_tell, find_runs
 from scalechat.analysis.comparison import FIGURES, Comparison, Effect, compare, effect_of
 from scalechat.analysis.conditions import differences
 from scalechat.analysis.frames import RunFrames, load_run
-from scalechat.analysis.intervals import Estimate, of_runs
 from scalechat.config import CompareConfig, OperationalError, UsageError
+from scalechat.intervals import Estimate, of_runs
 
 from .synthetic import Case, write_run
 
@@ -125,6 +127,17 @@ def test_what_differs_in_the_load_is_listed_and_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"clients: 200 → 100 · rooms: 4 → 2.*--allow-different"):
         checked(base, new, allow_different=False)
     assert checked(base, new, allow_different=True).against == ("clients: 200 → 100", "rooms: 4 → 2")
+
+
+def test_a_closed_loop_is_refused_beside_an_open_one_and_its_report_says_what_it_is(tmp_path: Path) -> None:
+    """Its latencies leave out what its clients would have waited for; runs of older versions are open loops."""
+    (opened,) = runs(tmp_path, Case(), range(1))
+    assert opened.run.manifest is not None
+    closed = replace(opened.run, manifest=msgspec.structs.replace(opened.run.manifest, loop="closed"))
+    assert differences([opened.run], [closed]).against == ("loop: open → closed",)
+    assert differences([opened.run], [opened.run]).against == ()
+    assert "closed loop: " in tables.verdict(RunFrames(closed)).html
+    assert "closed loop: " not in tables.verdict(opened).html
 
 
 def test_runs_that_cannot_be_trusted_are_refused(tmp_path: Path) -> None:

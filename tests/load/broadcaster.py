@@ -40,6 +40,8 @@ class Lies:
     """Before it, something comes that nobody published."""
     reject: float = 0.0
     """Of a publication: refused, and told so (v1)."""
+    renege: float = 0.0
+    """Of a publication: refused, told so before or after, and broadcast all the same (v1)."""
     mute: float = 0.0
     """Of a publication: broadcast, and never acknowledged (v1)."""
     swallow: float = 0.0
@@ -62,13 +64,22 @@ LATE_S = (0.01, 0.7)
 
 
 @dataclass(eq=False)
+class Who:
+    """A member of a room, over all connections with which it resumes."""
+
+    highest: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    excused: list[Taken] = field(default_factory=list)
+    """What was under way when it went, and what came since; owed when it resumes."""
+
+
+@dataclass(eq=False)
 class Taken:
     """A publication: who was there when it came, and who really got it."""
 
     publisher: str
     number: int
-    due: frozenset[Member]
-    got: set[Member] = field(default_factory=set)
+    due: set[Who]
+    got: set[Who] = field(default_factory=set)
     acked: bool = True
     rejected: bool = False
 
@@ -100,6 +111,10 @@ class Truth:
         return sum(len(message.got) for message in self.taken)
 
     @property
+    def refused_delivered(self) -> int:
+        return sum(len(message.got) for message in self.taken if message.rejected)
+
+    @property
     def missing(self) -> int:
         """Of what was taken for good: refused and unacknowledged messages are owed to nobody."""
         return sum(len(message.due - message.got) for message in self.taken if message.acked)
@@ -111,7 +126,7 @@ class Truth:
     def figures(self) -> dict[str, int]:
         """As the ledger of a run names them."""
         counts = "published rejected unacked expected delivered missing duplicated reordered corrupted phantom"
-        return {name: getattr(self, name) for name in counts.split()}
+        return {name: getattr(self, name) for name in (*counts.split(), "refused_delivered")}
 
 
 @dataclass(eq=False)
@@ -123,7 +138,7 @@ class Member:
     stream: trio.abc.Stream
     send: trio.MemorySendChannel[Item]
     nursery: trio.Nursery
-    highest: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    who: Who
 
     def say(self, words: dict[str, Any], note: Callable[[], None] = lambda: None) -> None:
         """Send something; `note` is called when it leaves."""
@@ -144,6 +159,11 @@ class Broadcaster:
         """A v1 server that cannot look back: nobody resumes."""
         self._counts: defaultdict[str, int] = defaultdict(int)
         self._connections = 0
+        self._killed: set[Member] = set()
+        self._newest: dict[str, Who] = {}
+        """Client → who it was when it was here last."""
+        self._away: defaultdict[str, set[Who]] = defaultdict(set)
+        """Room → who might resume."""
 
     async def misbehave(self) -> None:
         """Carry out what is planned by the clock."""
@@ -151,7 +171,9 @@ class Broadcaster:
             await trio.sleep_until(at)
             members = [member for room in self.rooms.values() for member in room]
             if members:
-                await trio.aclose_forcefully(self._random.choice(members).stream)
+                member = self._random.choice(members)
+                self._killed.add(member)
+                await trio.aclose_forcefully(member.stream)
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         """One connection, to its end."""
@@ -170,7 +192,10 @@ class Broadcaster:
                 room = query["room"][0]
                 ws = await request.accept(subprotocol="scalechat.v1" if self.v1 else None)
                 send, receive = trio.open_memory_channel[Item](100_000)
-                member = Member(room, query["clientId"][0], stream, send, nursery)
+                client = query["clientId"][0]
+                who = self._newest.get(client) if "since_seq" in query else None
+                who = self._newest[client] = who or Who()
+                member = Member(room, client, stream, send, nursery, who)
                 nursery.start_soon(self._write, ws, receive)
                 if self.v1:
                     self._greet(member, query)
@@ -181,19 +206,34 @@ class Broadcaster:
                     while True:
                         message = json.loads(await ws.get_message())
                         arrived.send_nowait((self._book(member, message), message))
+                except trio_websocket.ConnectionClosed as closed:
+                    if member not in self._killed and (closed.reason is None or closed.reason.code == 1006):
+                        self._excuse(member)
+                    raise
                 finally:
                     self.rooms[room].remove(member)
+                    self._away[room].add(member.who)
                     nursery.cancel_scope.cancel()
         except* (trio_websocket.ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
             pass
+
+    def _excuse(self, member: Member) -> None:
+        """It went of its own will: what was under way is owed to it when it resumes, and not before."""
+        for taken in self.truth.taken:
+            who = member.who
+            if taken.number > who.highest[taken.publisher] and who in taken.due - taken.got:
+                taken.due.discard(who)
+                who.excused.append(taken)
 
     def _book(self, sender: Member, message: dict[str, Any]) -> Taken:
         """It has come: from now on it is owed to whoever is in the room."""
         publisher = message["id"].partition("-")[0] if self.v1 else message["clientId"]
         self._counts[publisher] += 1
         number = int(message["id"].partition("-")[2]) if self.v1 else self._counts[publisher]
-        taken = Taken(publisher, number, frozenset(self.rooms[sender.room]), acked=not self.v1)
+        taken = Taken(publisher, number, {member.who for member in self.rooms[sender.room]}, acked=not self.v1)
         self.truth.taken.append(taken)
+        for who in self._away[sender.room]:
+            who.excused.append(taken)
         return taken
 
     async def _work(self, sender: Member, todo: trio.MemoryReceiveChannel[tuple[Taken, dict[str, Any]]]) -> None:
@@ -214,9 +254,17 @@ class Broadcaster:
             return
         if self._lying(self.lies.swallow):
             return
+        afterwards: Callable[[], None] = lambda: None  # noqa: E731
         if self.v1:
             seq = len(self._logs[sender.room]) + 1
-            if not self._lying(self.lies.mute):
+            if self._lying(self.lies.renege):
+                error = {"type": "error", "code": "busy", "detail": "not now", "id": message["id"]}
+                refuse = partial(sender.say, error, partial(setattr, taken, "rejected", True))
+                if self._lying(0.5):
+                    afterwards = refuse
+                else:
+                    refuse()
+            elif not self._lying(self.lies.mute):
                 ack = {"type": "ack", "id": message["id"], "room": sender.room, "seq": seq}
                 sender.say(ack, partial(setattr, taken, "acked", True))
             place = {"room": sender.room, "seq": seq, "ts": 0, "id": message["id"]}
@@ -226,6 +274,7 @@ class Broadcaster:
         text = json.dumps(message)
         for member in self.rooms[sender.room]:
             self._deliver(member, taken, text, message)
+        afterwards()
 
     def _deliver(self, member: Member, taken: Taken, text: str, message: dict[str, Any]) -> None:
         lies = self.lies
@@ -284,13 +333,16 @@ class Broadcaster:
 
     def _note(self, member: Member, taken: Taken) -> None:
         """A whole delivery leaves."""
-        if member in taken.got:
+        who = member.who
+        if who not in taken.due:
+            return  # It joined after the message had come: early, and promised to nobody.
+        if who in taken.got:
             self.truth.duplicated += 1
             return
-        taken.got.add(member)
-        if taken.number < member.highest[taken.publisher]:
+        taken.got.add(who)
+        if taken.number < who.highest[taken.publisher]:
             self.truth.reordered += 1
-        member.highest[taken.publisher] = max(taken.number, member.highest[taken.publisher])
+        who.highest[taken.publisher] = max(taken.number, who.highest[taken.publisher])
 
     def _note_damage(self) -> None:
         self.truth.corrupted += 1
@@ -305,8 +357,11 @@ class Broadcaster:
         log = self._logs[member.room]
         recovered = "since_seq" in query and not self.forgetful
         replay = log[int(query["since_seq"][0]) :] if recovered else []
+        self._away[member.room].discard(member.who)
+        for taken in member.who.excused:
+            taken.due.add(member.who)
+        member.who.excused.clear()
         for taken, _message in replay:
-            taken.due |= {member}
             self._note(member, taken)
         joined = {"type": "joined", "room": member.room, "epoch": "e", "seq": len(log), "members": 1}
         member.say(joined | {"recovered": recovered, "history": [message for _taken, message in replay]})

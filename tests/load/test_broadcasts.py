@@ -99,16 +99,27 @@ def test_a_message_that_is_never_complete_does_not_hold_up_those_behind_it() -> 
     assert table.finish() == []
 
 
-def test_a_refused_message_is_expected_nowhere() -> None:
-    """Whether it is refused at once or after the window."""
+def test_a_refused_message_is_expected_by_those_who_get_it_all_the_same() -> None:
+    """Whether it is refused at once or after the window, and whether they get it before or afterwards."""
     table = Broadcasts(acknowledged=True)
     publish(table, 0, 1, expected=5)
     publish(table, 0, 2, expected=5)
-    assert table.reject(0, 1) == 5
-    assert [m.expected for m in table.retire(WINDOW_NS, 10)] == [0]
+    first, second = table.row_of(0, 1), table.row_of(0, 2)
+    assert first is not None
+    assert second is not None
+    settle(table, (first, 10))
+    assert table.reject(0, 1) == 4
+    settle(table, (first, 20), (first, 21))
+    assert table.newly_owed() == 2
+    assert table.retire(WINDOW_NS, 10) == []
     assert table.reject(0, 2) == 5
-    assert [(m.number, m.expected) for m in table.retire(WINDOW_NS, 10)] == [(2, 0)]
     assert table.reject(0, 2) is None
+    settle(table, (first, 30), (second, 31))
+    table.count_apart(np.array([second]))
+    assert (table.newly_owed(), table.newly_owed()) == (3, 0)
+    assert table.refused_delivered == 6
+    left = table.finish()
+    assert [(m.number, m.expected, m.delivered, m.expected_apart) for m in left] == [(1, 4, 4, 0), (2, 2, 2, 1)]
 
 
 @given(st.integers(1, 7))

@@ -28,7 +28,7 @@ def world(dialect: Plain | ScaleChatV1) -> tuple[Decoder, Recorder, Names]:
     for client in range(4):
         recorder.join(client)
     for client in (0, 1, 2, 0):
-        recorder.published(client, size_bytes=100, intended_ns=5, sent_ns=6)
+        recorder.published(client, size_bytes=100, intended_ns=5, sent_ns=6, due_ns=5)
     return Decoder(dialect, names, recorder), recorder, names
 
 

@@ -18,6 +18,7 @@ from trio.testing import MockClock
 
 from scalechat.load.results import BroadcastRow, ConnectionRow, HistogramRow, TimeseriesRow, read_run
 from scalechat.load.runner import Interruption, RunOutcome
+from scalechat.scenario import Churning
 
 from .broadcaster import Broadcaster, Lies
 from .worlds import MemoryConnector, virtual_run
@@ -32,6 +33,8 @@ FAULTS = {
     "tear": Lies(tear=0.1),
     "phantom": Lies(phantom=0.1),
     "reject": Lies(reject=0.2),
+    "renege": Lies(renege=0.2),
+    "renege and lose": Lies(renege=0.2, drop=0.1, reorder=0.1, delay=0.02, kills=(2.3,)),
     "mute": Lies(mute=0.2),
     "swallow": Lies(swallow=0.2),
     "stall": Lies(stalls=((2.0, 4.0),)),
@@ -48,6 +51,7 @@ FAULTS = {
         tear=0.03,
         phantom=0.02,
         reject=0.05,
+        renege=0.05,
         mute=0.05,
         swallow=0.05,
         refuse=0.1,
@@ -59,7 +63,7 @@ FAULTS = {
 
 
 async def faulty_run(lies: Lies, out: Path, *, v1: bool, **options: object) -> tuple[RunOutcome, Broadcaster]:
-    server = Broadcaster(v1=v1, lies=lies if v1 else replace(lies, reject=0.0, mute=0.0))
+    server = Broadcaster(v1=v1, lies=lies if v1 else replace(lies, reject=0.0, renege=0.0, mute=0.0))
 
     async def meanwhile(_connector: MemoryConnector, _interruption: Interruption) -> None:
         await server.misbehave()
@@ -87,8 +91,9 @@ def require_equal(outcome: RunOutcome, server: Broadcaster) -> None:
     connections = list(run.rows(ConnectionRow))
     assert sum(row.received or 0 for row in connections) == ledger.delivered
     assert sum(row.missed or 0 for row in connections) == ledger.missing
-    counted = [row.count for row in run.rows(HistogramRow) if row.metric == "delivery"]
-    assert sum(counted) == ledger.delivered + ledger.missing, "what never came is in the distribution"
+    counted = [row.count for row in run.rows(HistogramRow) if row.metric in ("delivery", "delivery_churning")]
+    missed_here = sum(row.missed or 0 for row in connections if row.kind != "churning")
+    assert sum(counted) == ledger.delivered + missed_here, "what never came is in the distribution of the headline"
     last = list(run.rows(TimeseriesRow))[-1]
     assert (last.published_total, last.delivered_total) == (ledger.published, ledger.delivered)
     assert (last.expected_total, last.missing_total) == (ledger.expected, ledger.missing)
@@ -98,7 +103,7 @@ CASES = [
     (fault, v1)
     for fault in FAULTS
     for v1 in (False, True)
-    if v1 or fault not in ("reject", "mute", "reject after a loss")
+    if v1 or fault not in ("reject", "renege", "renege and lose", "mute", "reject after a loss")
 ]
 """A plain server refuses and acknowledges nothing."""
 
@@ -111,6 +116,39 @@ async def test_the_ledger_is_what_the_server_did(
     outcome, server = await faulty_run(FAULTS[fault], tmp_path, v1=v1)
     assert server.truth.published > 100
     require_equal(outcome, server)
+
+
+COMING_BACK = {
+    "honest": Lies(),
+    "lossy": Lies(drop=0.05, duplicate=0.05, reorder=0.05, corrupt=0.03),
+    "late": Lies(delay=0.05, stalls=((3.0, 4.0),)),
+    "reneging": Lies(reject=0.1, renege=0.1, mute=0.05, drop=0.03),
+}
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("fault", COMING_BACK)
+async def test_the_ledger_is_what_the_server_did_to_those_who_come_and_go(
+    fault: str, resume: bool, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """Who resumes is one member over all its connections; who does not is another one each time."""
+    churning = Churning(share=0.5, every_s=0.7, away_s=0.2, resume=resume)
+    outcome, server = await faulty_run(
+        COMING_BACK[fault], tmp_path, v1=True, clients=10, publishers=5, kinds=(churning,), no_reconnect=False
+    )
+    connections = list(read_run(outcome.run_dir).rows(ConnectionRow))
+    assert sum(row.reconnect_of is not None for row in connections) > 15
+    require_equal(outcome, server)
+
+
+async def test_who_is_away_when_the_run_ends_misses_nothing_that_was_never_taken(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """Its row is written when it is known what was not acknowledged."""
+    churning = Churning(share=0.4, every_s=0.6, away_s=0.2)
+    shape: dict[str, object] = {"clients": 9, "publishers": 4, "rooms": 1, "drain_s": 0.0, "duration_s": 3.0}
+    shape |= {"warmup_s": 0.5, "kinds": (churning,), "no_reconnect": False}
+    require_equal(*await faulty_run(Lies(swallow=0.2, seed=1), tmp_path, v1=True, **shape))
 
 
 def probability() -> st.SearchStrategy[float]:
@@ -127,6 +165,7 @@ MIXES = st.builds(
     tear=probability(),
     phantom=probability(),
     reject=probability(),
+    renege=probability(),
     mute=probability(),
     swallow=probability(),
     refuse=st.sampled_from([0.0, 0.3]),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import statistics
+from collections import Counter
 from typing import Literal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scalechat.config import LoadConfig
 from scalechat.load.plan import JITTER, SECOND_NS, Plan, Schedule
+from scalechat.scenario import Burst, Step
 
 ARRIVALS: st.SearchStrategy[Literal["fixed", "jittered", "poisson"]] = st.sampled_from(("fixed", "jittered", "poisson"))
 
@@ -122,3 +125,20 @@ def test_the_offered_load_is_what_the_options_say() -> None:
     """1,000 clients in 50 rooms at 1/s make 20,000 deliveries/s."""
     plan = Plan.of(LoadConfig(clients=1000, rooms=50), 1)
     assert (plan.offered_per_s, plan.deliveries_per_s) == (1000, 20_000)
+
+
+@pytest.mark.parametrize("arrivals", ["fixed", "jittered", "poisson"])
+def test_no_publisher_gets_further_than_the_plan_says_also_in_bursts_and_long_phases(
+    arrivals: Literal["fixed", "jittered", "poisson"],
+) -> None:
+    """What another process has published beyond that is a phantom, so the bound must hold for every tempo."""
+    phases = (Step(name="low", duration_s=40.0), Step(name="high", duration_s=20.0, rate=7.0))
+    bursts = (Burst(at_s=5.0, for_s=10.0, factor=5.0),)
+    config = LoadConfig(
+        clients=20, arrivals=arrivals, msg_frequency_ms=200.0, warmup_s=1.0, phases=phases, events=bursts
+    )
+    plan, length_ns = Plan.of(config, 3), round((config.warmup_s + config.steady_s) * SECOND_NS)
+    due = list(Schedule(plan, end_ns=length_ns).take_due(length_ns))
+    most = Counter(client for _at, client, _number in due).most_common(1)[0][1]
+    assert len(due) > 20 * 5 * config.steady_s, "there are more than without the tempo"
+    assert most <= plan.most_messages(length_ns) < 2 * most + 100

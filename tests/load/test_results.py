@@ -276,7 +276,7 @@ def test_another_major_schema_is_refused(tmp_path: Path) -> None:
     stated = f'"schema_version": "{SCHEMA_VERSION}"'
     assert stated in text
     (run_dir / "run.json").write_text(text.replace(stated, '"schema_version": "2.0"'))
-    with pytest.raises(OperationalError, match=r"schema 2\.0, this program reads 1\.1"):
+    with pytest.raises(OperationalError, match=r"schema 2\.0, this program reads 1\.2"):
         read_run(run_dir)
 
 
@@ -332,7 +332,7 @@ def test_names_in_the_format_note_are_columns() -> None:
     assert by_name["histograms"] == histograms.split()
     assert " ".join(Ledger.__struct_fields__) == (
         "published acked rejected unacked expected delivered missing duplicated reordered corrupted phantom "
-        "early unknown_frames"
+        "early unknown_frames refused_delivered"
     )
     assert HistogramRow.__struct_fields__ == tuple(by_name["histograms"])
     assert {"send_lag_ns", "ack_ns", "expected", "delivered"} <= set(by_name["broadcasts"])

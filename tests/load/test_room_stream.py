@@ -108,6 +108,8 @@ class Deaf:
 
     def answer(self, payload: bytes) -> None: ...
 
+    def answered(self, number: int) -> None: ...
+
 
 async def _both_ways(
     published: list[Sent],
@@ -156,7 +158,7 @@ async def _both_ways(
             for inbox in inboxes:
                 inbox.open(0, again=False)
             for publisher, _ in published:
-                recorder.published(publisher, size_bytes=100, intended_ns=0, sent_ns=1)
+                recorder.published(publisher, size_bytes=100, intended_ns=0, sent_ns=1, due_ns=0)
             bytes_for = [
                 b"".join(ping_or_message(sent, member if member in own_bytes else None) for sent in stream)
                 for member, stream in enumerate(streams)

@@ -20,7 +20,7 @@ from scalechat.load.results import (
 from scalechat.load.runner import Interruption, RunOutcome
 
 from .broadcaster import Broadcaster, Lies
-from .worlds import Memory, MemoryConnector, virtual_run
+from .worlds import Memory, MemoryConnector, printed, virtual_run
 
 
 def latencies_of(outcome: RunOutcome, metric: str = "delivery", phase: str = "steady") -> dict[int, int]:
@@ -214,3 +214,17 @@ async def test_every_table_and_the_interval_log_are_there(autojump_clock: MockCl
     assert set(outcome.manifest.files) == files - {"run.json"}
     assert outcome.manifest.config["clients"].source == "flag"
     assert outcome.manifest.seed == 1
+
+
+async def test_percentiles_say_how_sure_they_are(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """In the summary and on the console; each interval lies around its figure."""
+    server = Broadcaster(lies=Lies(delay=0.02))
+    shape: dict[str, object] = {"clients": 6, "msg_frequency_ms": 100.0, "target": "plain", "duration_s": 15.0}
+    outcome = await virtual_run(server.serve, tmp_path, **shape)  # type: ignore[arg-type]
+    figure = outcome.summary.figures["delivery_p90"]
+    assert figure.interval is not None
+    assert figure.value is not None
+    assert figure.interval[0] < figure.value < figure.interval[1]
+    low, high = figure.interval
+    assert f"p90 {figure.value:,.2f} ms ({low:,.2f} … {high:,.2f})" in printed(outcome)
+    assert outcome.summary.figures["connect_p50"].interval is None

@@ -99,7 +99,7 @@ def measured() -> LoadCollector:
     recorder = Recorder(Plan.of(LoadConfig(), 1), acknowledged=False)
     recorder.join(0)
     recorder.counters.open = 1
-    recorder.published(0, size_bytes=56, intended_ns=1_000, sent_ns=2_000_000)
+    recorder.published(0, size_bytes=56, intended_ns=1_000, sent_ns=2_000_000, due_ns=1_000)
     recorder.end_window()
     errors = ErrorLog()
     errors.note("closed_1006", "x", at_ns=1, phase=PhaseNumber.STEADY)

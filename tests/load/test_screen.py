@@ -101,6 +101,8 @@ def test_what_is_worth_a_look_stands_out_in_colour_and_in_words() -> None:
     for words in ("3 missing", "500 of 1,000", "93% of a core", "loop lag 40 ms"):
         assert f"\x1b[33m{words}" in text
     assert "\x1b[33m" not in drawn(story_of(replace(STEADY, server=None)), 100, color=True)
+    closed = drawn(story_of(replace(STEADY, is_closed_loop=True)), 100, color=True)
+    assert "\x1b[33meach client waits for its answer: stalls are hidden" in closed
 
 
 def test_before_the_first_window_and_without_a_server_there_is_less_to_see() -> None:

@@ -57,6 +57,8 @@ def test_an_answer_counts_only_where_one_is_waited_for() -> None:
     assert stragglers.unacknowledged() == [(0, 1), (0, 2)]
     assert stragglers.acknowledge(1, at_ns=9_000, room_seq=4) == (1_000, 2)
     assert stragglers.reject(1) is None
-    assert stragglers.reject(2) == 3
+    refused = stragglers.reject(2)
+    assert refused is not None
+    assert refused.refused
     assert stragglers.acknowledge(2, at_ns=9_000, room_seq=5) is None
-    assert [message.number for message in stragglers.retire(10)] == [2]
+    assert stragglers.retire(10) == [], "it may come all the same"

@@ -65,6 +65,41 @@ def test_an_overloaded_generator_proves_nothing_either_way(facts: Facts, code: s
     assert not result.validity.valid
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        replace(GOOD, cpu_ratio=0.799),
+        replace(GOOD, loop_lag_p99_ns=5_000_000),
+        replace(GOOD, send_lag_p50_ns=10_000_000),
+        replace(GOOD, in_time=980, late=20),
+        replace(GOOD, clock_error_ns=5_000_000),
+    ],
+)
+def test_a_generator_just_within_its_limits_is_believed(facts: Facts) -> None:
+    """The value beside each limit is a healthy one, and the verdict is the server's, either way."""
+    assert outcome(judged(facts, FAST, EXACT)) == ("pass", 0)
+    assert outcome(judged(facts, FAST, EXACT, missing=1)) == ("fail", 99)
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_clocks_that_may_be_wrong_by_more_than_a_tenth_of_the_objective_prove_nothing(missing: int) -> None:
+    """Exit code 98, and without an objective about time there is nothing they could spoil."""
+    facts = replace(GOOD, clock_error_ns=5_000_001)
+    result = judged(facts, FAST, EXACT, missing=missing)
+    assert outcome(result) == ("invalid", 98)
+    assert [reason.code for reason in result.validity.reasons] == ["clock"]
+    assert outcome(judged(facts, EXACT, missing=missing)) == (("fail", 99) if missing else ("pass", 0))
+    assert outcome(judged(replace(facts, cpu_ratio=0.9), FAST)) == ("invalid", 97), "the generator comes first"
+
+
+def test_a_percentile_is_judged_from_ten_samples_beyond_it_on() -> None:
+    """A thousand for a p99; with one less it is null."""
+    assert outcome(judged(GOOD, FAST, samples=1_000)) == ("pass", 0)
+    result = judged(GOOD, FAST, samples=999)
+    assert outcome(result) == ("invalid", 98)
+    assert result.objectives[0].observed is None
+
+
 def test_loop_lag_is_judged_against_the_tightest_objective() -> None:
     """Without an objective about time there is nothing it could spoil."""
     facts = replace(GOOD, loop_lag_p99_ns=6_000_000)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 
 import trio
 from outcome import acapture
+from rich.console import Console
 from trio.testing import memory_stream_pair
 
 from scalechat.config import LoadConfig
+from scalechat.load.closing_words import print_summary
 from scalechat.load.connector import Link
 from scalechat.load.live import Snapshot
 from scalechat.load.runner import Interruption, RunOutcome, run_load
@@ -48,6 +51,13 @@ async def memory_connector(serve: Serve) -> AsyncIterator[MemoryConnector]:
     async with trio.open_nursery() as nursery:
         yield MemoryConnector(serve, nursery)
         nursery.cancel_scope.cancel()
+
+
+def printed(outcome: RunOutcome) -> str:
+    """What a person reads when the run is over."""
+    console = Console(file=StringIO(), width=200, record=True)
+    print_summary(outcome, console)
+    return console.export_text()
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import trio
@@ -111,7 +112,8 @@ class Membership:
         split = not self._plan.rooms_are_whole
         published = [self._published(recorder, publisher) for publisher in self._publishers(self._plan.share.index)]
         unowed = recorder.unowed() if final else recorder.refusals  # an ack may come yet
-        self._post.tell(Account(published if split else [], list(unowed) if split else [], final))
+        account = Account(published, list(unowed), final, list(recorder.refusals)) if split else Account([], [], final)
+        self._post.tell(account)
 
     @property
     def has_told(self) -> bool:
@@ -150,10 +152,15 @@ class Membership:
         account = self._accounts.get(index)
         if account is None or not account.published:
             return
-        unowed: dict[int, list[int]] = {}
-        for publisher, number in account.unowed:
-            unowed.setdefault(publisher, []).append(number)
+        unowed, refused = _by_publisher(account.unowed), _by_publisher(account.refused)
         for publisher, published in zip(self._publishers(index), account.published, strict=True):
-            elsewhere.announce(publisher, published, unowed.get(publisher, ()))
+            elsewhere.announce(publisher, published, unowed.get(publisher, ()), refused.get(publisher, ()))
         if elsewhere.is_settled:
             self._recorder.settle()
+
+
+def _by_publisher(messages: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for publisher, number in messages:
+        found.setdefault(publisher, []).append(number)
+    return found

@@ -130,8 +130,8 @@ def _with_unseen(writer: RunWriter, parts: Sequence[Part], plan: Plan, never_ns:
             if unseen.first <= int(number) <= unseen.last:
                 part = parts[place]
                 waited_ns = max(never_ns, part.ended_unix_ns - row.ts_unix_ns)
-                writer.extend(_rows(row, part, unseen.members, waited_ns))
-                for metric, count in _missed(unseen.members):
+                writer.extend(_rows(row, part, unseen, waited_ns))
+                for metric, count in _missed(unseen):
                     histogram = totals[place].setdefault((_NUMBERS[row.phase], metric), Histogram())
                     histogram.add_many(waited_ns, count)
     return [replace(part, totals=whole) for part, whole in zip(parts, totals, strict=True)]
@@ -145,16 +145,23 @@ def _published(run_dir: Path, plan: Plan, wanted: dict[int, list[tuple[int, Unse
             yield row
 
 
-def _missed(members: int) -> tuple[tuple[str, int], ...]:
-    return ("delivery", members), ("broadcast_first", 1), ("broadcast_last", 1)
+def _missed(unseen: Unseen) -> tuple[tuple[str, int], ...]:
+    here = unseen.members - unseen.apart
+    return (("delivery", here), ("broadcast_first", 1), ("broadcast_last", 1)) if here else ()
 
 
-def _rows(row: BroadcastRow, part: Part, members: int, waited_ns: int) -> Iterator[BroadcastRow | HistogramRow]:
+def _rows(row: BroadcastRow, part: Part, unseen: Unseen, waited_ns: int) -> Iterator[BroadcastRow | HistogramRow]:
     nothing = dict.fromkeys(("ack_ns", "delivery_first_ns", "delivery_last_ns", "delivery_sum_ns", "delivery_p50_ns"))
     yield msgspec.structs.replace(
-        row, worker_id=part.worker.worker_id, expected=members, delivered=0, duplicated=0, room_seq=None, **nothing
+        row,
+        worker_id=part.worker.worker_id,
+        expected=unseen.members,
+        delivered=0,
+        duplicated=0,
+        room_seq=None,
+        **nothing,
     )
-    for metric, count in _missed(members):
+    for metric, count in _missed(unseen):
         histogram = Histogram()
         histogram.add_many(waited_ns, count)
         for low, high, _count in histogram.buckets():

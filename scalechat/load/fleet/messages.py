@@ -57,6 +57,8 @@ class Account(_Message, frozen=True):
     unowed: list[tuple[int, int]]
     """(publisher, number) of what the server refused or never acknowledged; complete when this is final."""
     final: bool
+    refused: list[tuple[int, int]] = []
+    """Those of them that the server refused."""
 
 
 class Ping(_Message, frozen=True):

@@ -14,6 +14,7 @@ networking and computes no statistics.
 """
 
 from .manifest import (
+    CLOSED_LOOP,
     FIGURES,
     SCHEMA_VERSION,
     ConfigValue,
@@ -55,6 +56,7 @@ from .tables import (
 from .writer import RunWriter, new_run_id
 
 __all__ = [
+    "CLOSED_LOOP",
     "FIGURES",
     "METRICS",
     "SCHEMA_VERSION",

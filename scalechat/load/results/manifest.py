@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 __all__ = [
+    "CLOSED_LOOP",
     "FIGURES",
     "SCHEMA_VERSION",
     "ConfigValue",
@@ -28,7 +29,7 @@ __all__ = [
     "Worker",
 ]
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 """Minor: something was added.  Major: something was renamed, removed or changed its meaning."""
 
 FIGURES = {
@@ -57,6 +58,12 @@ FIGURES = {
 
 Verdict = Literal["pass", "fail", "invalid", "interrupted"]
 """An interrupted run has no other: it was not seen to its end, and its objectives say how they stood so far."""
+Loop = Literal["open", "closed"]
+CLOSED_LOOP = (
+    "closed loop: each client waits for its answer before it sends again, so a server that stalls is asked less, "
+    "and its stalls are hidden from these latencies"
+)
+"""For a person, wherever results of one are shown."""
 PhaseKind = Literal["ramp", "warmup", "steady", "drain"]
 Scalar = str | int | float | bool | None
 
@@ -138,6 +145,8 @@ class Ledger(_Part, frozen=True, kw_only=True):
     """Deliveries to members that joined after the message was published: promised to nobody."""
     unknown_frames: int = 0
     """Frames of the server that are neither messages of the run nor anything the target's language knows."""
+    refused_delivered: int = 0
+    """Those of `delivered` that brought messages which the server had refused, or refused later."""
 
 
 class Reason(_Part, frozen=True, kw_only=True):
@@ -212,6 +221,8 @@ class Manifest(_Part, frozen=True, kw_only=True):
     objectives: list[Objective]
     exit_code: int
     interrupted: bool = False
+    loop: Loop = "open"
+    """Whether messages were due by the plan, or when their publisher had the answer to its last one."""
     files: dict[str, FileEntry] = {}
     schema_version: str = SCHEMA_VERSION
     search: SearchAnswer | None = None
@@ -223,6 +234,8 @@ class Figure(_Part, frozen=True, kw_only=True):
 
     value: float | None
     unit: str
+    interval: tuple[float, float] | None = None
+    """Of a percentile, at 95 %; null when there is too little to say how sure it is."""
 
 
 class Summary(_Part, frozen=True, kw_only=True):
@@ -235,4 +248,6 @@ class Summary(_Part, frozen=True, kw_only=True):
     verdict: Verdict
     exit_code: int
     interrupted: bool = False
+    loop: Loop = "open"
+    """Latencies of a closed loop hide stalls."""
     schema_version: str = SCHEMA_VERSION

@@ -22,12 +22,14 @@ from scalechat.load.results import (
     TimeseriesRow,
     read_run,
 )
+from scalechat.scenario import Churning
 from tests.load.broadcaster import Broadcaster, Lies
 from tests.load.fleet.fleets import virtual_fleet
+from tests.load.test_exactness import COMING_BACK
 from tests.load.test_exactness import FAULTS as ALL_FAULTS
 from tests.load.worlds import Memory, virtual_run
 
-FAULTS = ("reorder", "phantom", "reject", "mute", "kill", "everything")
+FAULTS = ("reorder", "phantom", "reject", "renege", "mute", "kill", "everything")
 
 
 async def faulty_fleet(lies: Lies, out: Path, *, v1: bool, **options: object) -> tuple[RunOutcome, Broadcaster]:
@@ -60,7 +62,9 @@ def require_equal(outcome: RunOutcome, server: Broadcaster) -> None:
     if not server.lies.kills:
         # Who goes while others publish is expected to have got what it got of other processes' messages.
         assert sum(row.expected for row in broadcasts) == ledger.expected
-        assert sum(row.count for row in run.rows(HistogramRow) if row.metric == "delivery") == ledger.expected
+        counted = [row.count for row in run.rows(HistogramRow) if row.metric in ("delivery", "delivery_churning")]
+        missed = [row.missed or 0 for row in run.rows(ConnectionRow) if row.kind != "churning"]
+        assert sum(counted) == ledger.delivered + sum(missed), "what never came is in the distribution of the headline"
     for name, entry in outcome.manifest.files.items():
         if entry.rows is not None:
             assert (outcome.run_dir / name).read_bytes().count(b"\n") == entry.rows + 1
@@ -76,6 +80,33 @@ async def test_the_ledger_of_three_workers_is_the_truth(fault: str, autojump_clo
     outcome, server = await faulty_fleet(lies, tmp_path, v1=True)
     assert server.truth.published > 100
     require_equal(outcome, server)
+
+
+@pytest.mark.parametrize("fault", ["honest", "lossy", "reneging"])
+async def test_those_who_come_back_are_counted_as_exactly(
+    fault: str, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """Who resumes is one member over all its connections, to the messages of every process."""
+    churning = Churning(share=0.5, every_s=0.7, away_s=0.2)
+    outcome, server = await faulty_fleet(
+        COMING_BACK[fault], tmp_path, v1=True, clients=12, publishers=6, kinds=(churning,)
+    )
+    assert sum(row.reconnect_of is not None for row in read_run(outcome.run_dir).rows(ConnectionRow)) > 15
+    require_equal(outcome, server)
+
+
+async def test_a_closed_loop_of_several_processes_is_one(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """It is said once, and everybody in every process waits for its own answer."""
+    watcher = Memory()
+    server = Broadcaster(v1=True, lies=Lies(stalls=((2.0, 4.0),)))
+    outcome = await virtual_fleet(
+        server.serve, tmp_path, watcher=watcher, clients=9, msg_frequency_ms=100.0, arrivals="fixed", loop="closed"
+    )
+    assert ["closed loop: " in note for note in watcher.notes] == [True]
+    assert outcome.manifest.loop == "closed"
+    slow = [row for row in read_run(outcome.run_dir).rows(BroadcastRow) if (row.delivery_last_ns or 0) > 1e9]
+    assert len({row.msg_id for row in slow}) == len({row.publisher for row in slow}) == 9
+    assert outcome.manifest.ledger.missing == 0
 
 
 async def test_a_plain_server_is_counted_as_exactly(autojump_clock: MockClock, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from scalechat.analysis.intervals import Estimate, of_quantile, of_ratio, of_runs
+from scalechat.intervals import Estimate, bounds, of_quantiles, of_ratio, of_runs
 
 EDGES = np.geomspace(0.5, 50.0, 300)
 
@@ -19,10 +19,14 @@ def counts(rng: np.random.Generator, seconds: int, *, together: float) -> npt.ND
     return np.array([np.histogram(3 * level * rng.lognormal(0, 0.4, 400), EDGES)[0] for level in levels], np.float64)
 
 
+def quantile(table: npt.NDArray[np.float64], rank: float) -> Estimate:
+    return of_quantiles(table, EDGES[:-1], EDGES[1:], [rank])[0]
+
+
 def test_the_error_of_a_quantile_is_what_it_scatters_by_when_whole_seconds_are_slow() -> None:
     """Counting deliveries as independent would give a tenth of it."""
     rng = np.random.default_rng(1)
-    runs = [of_quantile(counts(rng, 30, together=0.3), EDGES[:-1], EDGES[1:], 0.5) for _ in range(60)]
+    runs = [quantile(counts(rng, 30, together=0.3), 0.5) for _ in range(60)]
     scatter = np.std([math.log(run.value) for run in runs], ddof=1)
     told = np.median([run.error for run in runs])
     assert 0.7 < told / scatter < 1.4
@@ -32,7 +36,7 @@ def test_the_error_of_a_quantile_is_what_it_scatters_by_when_whole_seconds_are_s
 def test_the_same_seconds_have_the_same_interval() -> None:
     """Asking twice does not change the answer."""
     table = counts(np.random.default_rng(2), 20, together=0.1)
-    assert of_quantile(table, EDGES[:-1], EDGES[1:], 0.99) == of_quantile(table, EDGES[:-1], EDGES[1:], 0.99)
+    assert quantile(table, 0.99) == quantile(table, 0.99)
 
 
 def test_a_share_that_may_be_zero_has_its_error_in_its_own_unit() -> None:
@@ -49,6 +53,30 @@ def test_a_share_that_may_be_zero_has_its_error_in_its_own_unit() -> None:
 def test_too_few_seconds_have_no_interval() -> None:
     """Two blocks say nothing about how blocks differ."""
     assert math.isnan(of_ratio(np.ones(2), np.ones(2)).error)
+
+
+@pytest.mark.parametrize("stalls, known", [((5,), False), ((5, 20, 40), False), ((3, 9, 15, 21, 27, 33, 39, 45), True)])
+def test_a_tail_that_few_stalls_made_has_no_interval(stalls: tuple[int, ...], known: bool) -> None:
+    """How often such a stall comes cannot be known from one, and its p50 is as certain as before."""
+    table = counts(np.random.default_rng(3), 60, together=0.02)
+    for second in stalls:
+        table[second] = np.roll(table[second], 100)
+    tail, middle = quantile(table, 0.99), quantile(table, 0.5)
+    assert math.isnan(tail.error) is not known
+    assert middle.error < 0.05
+
+
+@pytest.mark.parametrize(
+    "degrees, confidence, reach", [(1, 0.95, 12.7062), (2, 0.95, 4.3027), (9, 0.99, 3.2498), (30, 0.95, 2.0423)]
+)
+def test_an_interval_reaches_as_far_as_student_says(degrees: int, confidence: float, reach: float) -> None:
+    """By the printed tables; on a figure's own scale, or on that of its logarithm."""
+    assert bounds(Estimate(5.0, 1.0, degrees, relative=False), confidence) == pytest.approx(
+        (5 - reach, 5 + reach), abs=1e-3
+    )
+    low, high = bounds(Estimate(5.0, 0.1, degrees + 0.9), confidence)
+    assert (low, high) == pytest.approx((5 * math.exp(-0.1 * reach), 5 * math.exp(0.1 * reach)), rel=1e-3)
+    assert math.isnan(bounds(Estimate(5.0, math.nan, math.nan))[0])
 
 
 def test_of_several_runs_each_is_one_value() -> None:

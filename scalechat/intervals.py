@@ -8,6 +8,12 @@ narrow, so only its standard error is used, with Student's t for as many degrees
 
 Between runs there is more: another start, another memory layout, another hour. A run cannot know that of itself, so
 where there are several, each run is one value and nothing else counts (Kalibera and Jones 2013).
+
+A tail that one event made has no interval: whatever is drawn, the event is in it or is not, and the spread of that says
+nothing about how often such a thing happens. So the stretches that lie beyond a quantile are counted as the effective
+number of a weighted sample (Kish 1965, (Σw)² / Σw²); with fewer than four, one resample in fifty has none of them.
+
+What a run says of itself and what its report says are computed here, so nothing of ours is imported.
 """
 
 from __future__ import annotations
@@ -20,7 +26,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Estimate", "of_quantile", "of_ratio", "of_runs"]
+__all__ = ["CONFIDENCE", "Estimate", "bounds", "of_quantiles", "of_ratio", "of_runs"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,6 +35,9 @@ RESAMPLES: Final = 1_000
 _SEED: Final = 20_260_101
 """The same run has the same interval each time one asks."""
 _FEWEST_BLOCKS: Final = 3
+_FEWEST_BEYOND: Final = 4
+"""Stretches that must share what lies beyond a quantile; e^-4 of the resamples have none of four."""
+CONFIDENCE: Final = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +54,26 @@ class Estimate:
     relative: bool = True
 
 
-def of_quantile(counts: Floats, low: Floats, high: Floats, rank: float) -> Estimate:
-    """A quantile of what `counts[second, bucket]` counted in buckets from `low` to `high`."""
-    value = float(_quantiles(counts.sum(axis=0)[np.newaxis], low, high, rank)[0])
+def of_quantiles(counts: Floats, low: Floats, high: Floats, ranks: Sequence[float]) -> list[Estimate]:
+    """Quantiles of what `counts[second, bucket]` counted in buckets from `low` to `high`."""
     weights, degrees = _resampled(len(counts))
-    return _relative(value, _quantiles(weights @ counts, low, high, rank), degrees)
+    whole, drawn = counts.sum(axis=0)[np.newaxis], weights @ counts
+    found = []
+    for rank in ranks:
+        value = float(_quantiles(whole, low, high, rank)[0])
+        known = _beyond(counts[:, high > value]) >= _FEWEST_BEYOND
+        found.append(_relative(value, _quantiles(drawn, low, high, rank), degrees if known else math.nan))
+    return found
+
+
+def bounds(estimate: Estimate, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The interval of one figure by Student's t; NaN where its error is not known."""
+    if not estimate.error >= 0 or not estimate.degrees >= 1:
+        return math.nan, math.nan
+    reach = _student(int(estimate.degrees), confidence) * estimate.error
+    if estimate.relative:
+        return estimate.value * math.exp(-reach), estimate.value * math.exp(reach)
+    return estimate.value - reach, estimate.value + reach
 
 
 def of_ratio(above: Floats, below: Floats, *, relative: bool = True) -> Estimate:
@@ -89,9 +113,48 @@ def _spread(drawn: Floats, degrees: float) -> float:
     return float(known.std(ddof=1)) if degrees > 0 and len(known) > RESAMPLES / 2 else math.nan
 
 
+def _beyond(counts: Floats) -> float:
+    """How many stretches share these counts per second, as the effective number of a weighted sample."""
+    length = _length(len(counts))
+    shares = np.add.reduceat(counts.sum(axis=1), np.arange(0, len(counts), length)) if len(counts) else np.zeros(0)
+    squares = float((shares**2).sum())
+    return float(shares.sum()) ** 2 / squares if squares else 0.0
+
+
+def _student(degrees: int, confidence: float) -> float:
+    """How many standard errors a value of Student's t lies from 0 at most, with this confidence.
+
+    By bisection of its distribution, which is a finite sum for whole degrees (Abramowitz and Stegun 26.7.3 and 4):
+    SciPy has it too, and is no dependency of a run.
+    """
+
+    def within(t: float) -> float:
+        angle = math.atan(t / math.sqrt(degrees))
+        term = total = math.cos(angle) if degrees % 2 else 1.0
+        for k in range(3 if degrees % 2 else 2, degrees, 2):
+            term *= math.cos(angle) ** 2 * (k - 1) / k
+            total += term
+        if degrees % 2:
+            return 2 / math.pi * (angle + (math.sin(angle) * total if degrees > 1 else 0.0))
+        return math.sin(angle) * total
+
+    low, high = 0.0, 1.0
+    while within(high) < confidence:
+        high *= 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if within(middle) < confidence else (low, middle)
+    return high
+
+
+def _length(seconds: int) -> int:
+    """Of a block, in seconds."""
+    return max(1, round(math.cbrt(seconds)))
+
+
 def _resampled(seconds: int) -> tuple[Floats, float]:
     """How often each second is drawn in each resample, and the degrees of freedom that so many seconds give."""
-    length = max(1, round(seconds ** (1 / 3)))
+    length = _length(seconds)
     blocks = seconds / length
     if blocks < _FEWEST_BLOCKS:
         return np.zeros((0, seconds)), math.nan

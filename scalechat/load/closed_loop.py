@@ -1,0 +1,60 @@
+"""A closed loop: each client sends its next message when it has the answer to its last one.
+
+The answer is the acknowledgement or the refusal; of a target without acknowledgements it is the client's own message
+coming back. So a slow server is asked less, and a stall is met by one message of each client: what a closed loop
+measures leaves out what its clients would have waited for (coordinated omission). It is here to be compared with, and
+every result of it says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import trio
+
+from scalechat.load.pacing import NowNs, sleep_until
+from scalechat.load.plan import Schedule
+
+Ask = Callable[[int, int, int], trio.Event | None]
+"""(client, its message from 0 on, when that is due) → set when the answer is there; None when the client is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedLoop:
+    """The conversations of `clients`, by the run's clock; messages are due from `start_ns` until `end_ns`."""
+
+    schedule: Schedule
+    clients: Iterable[int]
+    start_ns: int
+    end_ns: int
+    clock: NowNs
+    timeout_s: float
+    """The longest wait for an answer."""
+    ask: Ask
+    on_timeout: Callable[[], None]
+
+    async def run(self) -> None:
+        """Let everybody talk until the end; who waits for an answer then waits no more."""
+        async with trio.open_nursery() as talking:
+            for client in self.clients:
+                talking.start_soon(self._talk, client)
+            await sleep_until(self.end_ns, self.clock)
+            talking.cancel_scope.cancel()
+
+    async def _talk(self, client: int) -> None:
+        number = 0
+        due_ns = self.start_ns + self.schedule.begins_ns(client)
+        while due_ns < self.end_ns:
+            await sleep_until(due_ns, self.clock)
+            sent_ns = self.clock()
+            answered = self.ask(client, number, due_ns)
+            if answered is None:
+                return
+            with trio.move_on_after(self.timeout_s):
+                await answered.wait()
+            if not answered.is_set():
+                self.on_timeout()
+            # From the sending and not from when it was due: the period lies between two messages.
+            due_ns = max(self.start_ns + self.schedule.period_after(sent_ns - self.start_ns), self.clock())
+            number += 1
