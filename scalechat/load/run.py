@@ -17,6 +17,7 @@ import trio
 
 from scalechat.client.shared_reader import SharedReader
 from scalechat.load.assignment import Assignment
+from scalechat.load.attendance import LOST, Attendance
 from scalechat.load.collector import FREEZE_EVERY, quiet_collector
 from scalechat.load.company import Company
 from scalechat.load.decoding import Decoder
@@ -42,7 +43,6 @@ SETTLE_NS: Final = SECOND_NS // 5
 GRACE_S: Final = 0.2
 """When everything has arrived, so long for whatever arrives once more."""
 NOBODY_CONNECTED: Final = "no client could connect"
-ALL_LOST: Final = "the server closed or lost every connection"
 LOOK_S: Final = 0.02
 """Between two looks whether the drain is over."""
 STARTS_PER_TURN: Final = 16
@@ -68,18 +68,14 @@ class Run:
         self._company = company
         self._clock = clock
         self._ending = Ending(lambda why: self._instruments.say("end", why, f"ending the run: {why}"))
-        self._settled = trio.Event()
-        mine = todo.plan.mine()
-        self._unsettled = len(mine)
-        if not mine:
-            self._settled.set()
         self._begin_ns: int | None = None
         """When publishing begins, as agreed with the other processes."""
-        self._deserted = trio.Event()
-        """No connection is open, and clients try to come back."""
         self._publishing: Publishing | None = None
         self._instruments = Instruments(todo, writer, watcher, clock)
         self._recorder = self._instruments.recorder
+        mine = todo.plan.mine()
+        self._clients = self._instruments.clients
+        self._attendance = Attendance(self._clients, len(mine), self._recorder.counters)
         self._measurement = Measurement(self._recorder, clock)
         length_s = todo.config.warmup_s + todo.config.duration_s
         self._recorder.roll.elsewhere.most = todo.plan.most_messages(round(length_s * SECOND_NS))
@@ -100,12 +96,11 @@ class Run:
             reconnects=not todo.config.no_reconnect,
             connect_timeout_s=todo.config.connect_timeout_s,
             unix_offset_ns=self._instruments.timeline.unix_offset_ns,
-            on_settled=self._on_settled,
+            on_settled=self._attendance.settled,
             on_left=self._on_left,
             on_replaced=self._instruments.journal.replaced,
         )
-        self._clients = [VirtualClient(number, world) for number in mine]
-        self._instruments.clients += self._clients
+        self._clients += [VirtualClient(number, world) for number in mine]
 
     async def carry_out(self) -> Part:
         """Do it. Cancelled, the run stays unfinished: readable tables, no ``run.json``."""
@@ -148,7 +143,7 @@ class Run:
             if client.number % FREEZE_EVERY == 0:
                 gc.freeze()
             load.start_soon(client.run, at_ns)
-        await self._ending.unless_over(self._settled.wait)
+        await self._ending.unless_over(self._attendance.wait_settled)
         await self._ending.unless_over(self._gather)
         failed = sum(self._recorder.counters.connect_failures.values())
         if failed:
@@ -156,7 +151,7 @@ class Run:
             line = f"{failed} of {len(self._clients)} clients could not connect: {example}"
             self._instruments.say("connect_failures", line, line)
         if not self._recorder.counters.open:
-            self._company.forlorn(NOBODY_CONNECTED if failed else ALL_LOST)
+            self._company.forlorn(NOBODY_CONNECTED if failed else LOST)
 
     async def _publish(self) -> None:
         """Warm-up and steady phase: the schedule runs, and the second of them is measured. Then the drain begins."""
@@ -181,7 +176,7 @@ class Run:
         async with trio.open_nursery() as pacing:
             pacing.start_soon(load.run)
             pacing.start_soon(stage.run, self._recorder.steady_from_ns, self._clock)
-            pacing.start_soon(self._wait_for_somebody)
+            pacing.start_soon(self._attendance.watch, config.connect_timeout_s, self._company.forlorn)
             await self._ending.unless_over(partial(sleep_until, begin_ns, self._clock))
             if warmup_ns and not self._ending.is_early:
                 self._instruments.enter(PhaseNumber.WARMUP, load.steady_ns)
@@ -210,7 +205,7 @@ class Run:
             self._instruments.enter(PhaseNumber.DRAIN, None)
         with trio.move_on_after(self._todo.config.drain_s):
             self._company.announce(self._recorder, final=False)
-            while not self._interruption.hurry.is_set() and self._anybody():
+            while not self._interruption.hurry.is_set() and self._attendance.has_anybody:
                 if not self._under_way():
                     await trio.sleep(GRACE_S)
                     return
@@ -229,15 +224,10 @@ class Run:
         if not self._recorder.roll.elsewhere.is_settled:
             self._recorder.settle()
         recorder, counters = self._recorder, self._recorder.counters
-        if counters.open == len(self._clients):
+        if self._attendance.is_full:
             unacked = recorder.acknowledged and counters.published > counters.acked + counters.rejected
             return recorder.outstanding > 0 or unacked
-        # Who is gone gets nothing any more.
-        return any(client.awaits for client in self._clients)
-
-    def _anybody(self) -> bool:
-        """Whether there is a connection, or somebody who means to have one again."""
-        return self._recorder.counters.open > 0 or any(client.is_away for client in self._clients)
+        return self._attendance.awaits
 
     async def _gather(self) -> None:
         self._begin_ns = await self._company.gather()
@@ -247,32 +237,10 @@ class Run:
             for client in self._clients:
                 nursery.start_soon(client.close)
 
-    # --- what clients tell -------------------------------------------------------------------------------------------
-
-    def _on_settled(self) -> None:
-        self._unsettled -= 1
-        if not self._unsettled:
-            self._settled.set()
-
     def _on_left(self) -> None:
         """A connection ended before its time."""
-        publishing = self._instruments.timeline.phase in (PhaseNumber.WARMUP, PhaseNumber.STEADY)
-        if publishing and not self._recorder.counters.open:
-            if self._anybody():
-                self._deserted.set()
-            else:
-                self._company.forlorn(ALL_LOST)
-
-    async def _wait_for_somebody(self) -> None:
-        """When everybody is away, somebody is to be back in the time that a connection may take."""
-        while True:
-            await self._deserted.wait()
-            self._deserted = trio.Event()
-            with trio.move_on_after(self._todo.config.connect_timeout_s):
-                while not self._recorder.counters.open:  # noqa: ASYNC110 - counters have no events
-                    await trio.sleep(LOOK_S)
-            if not self._recorder.counters.open:
-                self._company.forlorn(f"{ALL_LOST} and nobody came back")
+        if self._instruments.timeline.phase in (PhaseNumber.WARMUP, PhaseNumber.STEADY):
+            self._attendance.left(self._company.forlorn)
 
     def _own_part(self, ended_ns: int) -> Part:
         instruments, counters = self._instruments, self._recorder.counters
