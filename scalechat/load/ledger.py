@@ -118,9 +118,16 @@ class RecipientLedger:
 
     def refused_later(self, slot: int, number: int) -> None:
         """The server has refused this message after the member had left: if it was expected here, it no longer is."""
-        start = 0 if self._starts is None else self._starts[slot]
-        if self._ends is not None and self._left_at is not None and start < number <= self._left_at[slot]:
+        if self._ends is not None and self._left_at is not None and self.start(slot) < number <= self._left_at[slot]:
             self._ends -= 1
+
+    def refused_since(self) -> None:
+        """The server has refused a message that was published before the member, which is there, joined."""
+        self._refused_before += 1
+
+    def start(self, slot: int) -> int:
+        """The highest number published before the member joined."""
+        return 0 if self._starts is None else self._starts[slot]
 
     def reached(self) -> list[int]:
         """For each slot the highest number that came, or that was there before this member."""

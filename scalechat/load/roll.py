@@ -25,6 +25,8 @@ class Roll:
         """Ledger → room of everybody that has joined, but for those that are gone for good where nobody needs them."""
         self._gone: list[list[RecipientLedger]] = [[] for _ in range(plan.rooms)]
         """Room → those of `_ledgers` that were lost, for what they were promised before and is refused after."""
+        self._late: list[dict[RecipientLedger, None]] = [{} for _ in range(plan.rooms)]
+        """Room → members that joined while others published, in that order."""
         self._rejected: list[int] = [0] * plan.rooms
         self._members_settled: list[int] = []
         """`members` when everything was known about what other processes published."""
@@ -46,6 +48,8 @@ class Roll:
         unknown = self.elsewhere.unknown_slots(room) if late else ()
         ledger = RecipientLedger(self.published_by[room], refused=self._rejected[room], unknown=unknown)
         self._ledgers[ledger] = room
+        if late:
+            self._late[room][ledger] = None
         return ledger
 
     def leave(self, client: int, ledger: RecipientLedger, *, excused: int | None = None) -> None:
@@ -58,6 +62,7 @@ class Roll:
         published = tuple(self.published_by[room])
         if self._published_at_leave.get(room) != published:
             self._published_at_leave[room] = published
+        self._late[room].pop(ledger, None)
         refused = self._rejected[room] + (excused or 0)
         ledger.leave(self._published_at_leave[room], refused=refused, unknown=unknown)
         if excused is None:
@@ -71,6 +76,10 @@ class Roll:
         self._rejected[room] += 1
         for ledger in self._gone[room]:
             ledger.refused_later(slot, number)
+        for ledger in reversed(self._late[room]):
+            if ledger.start(slot) < number:
+                break  # Whoever joined earlier was there when it was sent.
+            ledger.refused_since()
 
     def excuse(self, room: int, slot: int, numbers: Sequence[int]) -> None:
         """Nobody was owed these messages, ascending, which were not refused; to be called once for each slot."""
