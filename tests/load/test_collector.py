@@ -1,0 +1,33 @@
+"""The garbage collector during a run: quiet, and afterwards as it was."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from scalechat.load.collector import RARELY, quiet_collector
+
+
+def test_full_collections_are_rare_during_a_run_and_as_before_after_it() -> None:
+    """Only the oldest generation: what is young and short-lived is freed as always."""
+    before = gc.get_threshold()
+    with quiet_collector():
+        assert gc.get_threshold() == (*before[:2], RARELY)
+        assert 10 * before[2] < RARELY
+    assert gc.get_threshold() == before
+
+
+def test_what_was_frozen_is_looked_at_again_after_a_run_that_failed() -> None:
+    """Several runs in one process (a capacity search) do not pile up garbage."""
+    before = gc.get_threshold()
+
+    def fail() -> None:
+        with quiet_collector():
+            gc.freeze()
+            assert gc.get_freeze_count() > 0
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert (gc.get_freeze_count(), gc.get_threshold()) == (0, before)
