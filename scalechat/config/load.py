@@ -155,7 +155,7 @@ class LoadConfig:
         WholeNumber | None,
         LOAD,
         between(0, 255),
-        unset("the first free one"),
+        unset("the pod's index in a Kubernetes Indexed Job, else the first free one"),
         about("Number of this instance; 0 coordinates and gets the run directory."),
     ] = None
 

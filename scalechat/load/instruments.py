@@ -29,6 +29,7 @@ from scalechat.load.plan import SECOND_NS
 from scalechat.load.poller import Poller
 from scalechat.load.recorder import Recorder
 from scalechat.load.results import RunWriter
+from scalechat.load.tally import Tally, tally_of
 from scalechat.load.timeline import PHASE_NAMES, PhaseNumber, Timeline
 from scalechat.load.virtual_client import VirtualClient
 
@@ -86,9 +87,12 @@ class Instruments:
         if self.observer is not None:
             nursery.start_soon(self.observer.run)
         if self._todo.config.metrics_port is not None:
-            collector = LoadCollector(self.recorder, self.errors, self.health)
-            port: int = await nursery.start(serve_metrics, collector, self._todo.config.metrics_port)
+            port: int = await nursery.start(serve_metrics, LoadCollector(self.tally), self._todo.config.metrics_port)
             self._watcher.note(f"metrics of this load client: http://localhost:{port}/metrics")
+
+    def tally(self) -> Tally:
+        """How this process stands, for Prometheus."""
+        return tally_of(self.recorder, self.errors, self.health)
 
     def enter(self, phase: PhaseNumber, ends_ns: int | None) -> None:
         """The phase begins now; `ends_ns` when it is known how long it takes."""

@@ -34,6 +34,7 @@ from scalechat.load.room_stream import RoomStream
 from scalechat.load.seeded import Chance
 from scalechat.load.stage import Stage
 from scalechat.load.surroundings import Surroundings
+from scalechat.load.tally import Tally
 from scalechat.load.timeline import PhaseNumber
 from scalechat.load.verdict import Facts
 from scalechat.load.virtual_client import VirtualClient
@@ -122,6 +123,10 @@ class Run:
                 self._instruments.finish(ended_ns)
                 instruments.cancel_scope.cancel()
         return self._own_part(ended_ns)
+
+    def tally(self) -> Tally:
+        """How it stands, for Prometheus."""
+        return self._instruments.tally()
 
     async def _obey(self) -> None:
         await self._interruption.asked.wait()

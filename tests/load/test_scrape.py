@@ -19,6 +19,7 @@ from scalechat.load.pacing import monotonic_ns
 from scalechat.load.plan import Plan
 from scalechat.load.recorder import Recorder
 from scalechat.load.scrape import MAX_BODY_BYTES, MetricsPage, NoMetrics, labels_text
+from scalechat.load.tally import tally_of
 from scalechat.load.timeline import PhaseNumber
 
 PAGE = b"""# HELP x_seconds How long.
@@ -105,7 +106,7 @@ def measured() -> LoadCollector:
     errors.note("closed_1006", "x", at_ns=1, phase=PhaseNumber.STEADY)
     health = Health(monotonic_ns)
     health.steady_lag.add(np.array([1_000_000], dtype=np.int64))
-    return LoadCollector(recorder, errors, health)
+    return LoadCollector(lambda: tally_of(recorder, errors, health))
 
 
 async def our_samples(port: int) -> dict[tuple[str, str | None], float]:
