@@ -207,6 +207,8 @@ class LoadConfig:
         """Refuse combinations that no plan can be made for."""
         if self.phases and self.duration_s != DURATION_S:
             raise UsageError("the scenario's [[phases]] say how long the run takes: leave --duration out")
+        if not any(step.measured for step in self.steps):
+            raise UsageError("every one of the [[phases]] has measured = false: nothing would be measured")
         names = [step.name for step in self.steps]
         if len({*names, "ramp", "warmup", "drain"}) != len(names) + 3:
             raise UsageError("[[phases]] need names of their own: each another, and none ramp, warmup or drain")
@@ -226,11 +228,6 @@ class LoadConfig:
             raise UsageError(
                 f"{self.rooms} rooms are more than {self.clients} clients: lower --rooms or raise --clients"
             )
-
-    @property
-    def steady_s(self) -> float:
-        """Seconds under load after the warm-up."""
-        return sum(step.duration_s for step in self.steps)
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -12,7 +12,7 @@ from scalechat import __version__
 from scalechat.config import public_values
 from scalechat.load.assignment import Assignment
 from scalechat.load.histogram import Histogram
-from scalechat.load.part import COUNTED, Part, total, total_of_all_phases, whole_ledger, whole_steady
+from scalechat.load.part import COUNTED, Part, total_measured, total_of_all_phases, whole_ledger, whole_steady
 from scalechat.load.plan import Plan
 from scalechat.load.results import (
     FIGURES,
@@ -26,7 +26,6 @@ from scalechat.load.results import (
     Tool,
 )
 from scalechat.load.slo import Slo
-from scalechat.load.timeline import PhaseNumber
 from scalechat.load.verdict import Judgement, judge, whole_facts
 
 _GIT_TIMEOUT_S: Final = 2.0
@@ -62,8 +61,8 @@ def judgement_of(parts: Sequence[Part], slos: tuple[Slo, ...], distrust: Sequenc
 def figures_of(parts: Sequence[Part], plan: Plan) -> dict[str, Figure]:
     """The headline; what could not be measured is null."""
     facts, steady = whole_facts([part.facts for part in parts]), whole_steady(parts)
-    delivery = total(parts, PhaseNumber.STEADY, "delivery")
-    ack_rtt = total(parts, PhaseNumber.STEADY, "ack_rtt")
+    delivery = total_measured(parts, "delivery")
+    ack_rtt = total_measured(parts, "ack_rtt")
     connect = total_of_all_phases(parts, "connect")
     seconds = steady.duration_s or None
     values: dict[str, float | None] = {
@@ -147,7 +146,7 @@ def _measured(parts: Sequence[Part], metric: str) -> Histogram:
     # Connections are made before the measured phase; an objective about them means all of them.
     if metric == "connect":
         return total_of_all_phases(parts, metric)
-    return total(parts, PhaseNumber.STEADY, metric)
+    return total_measured(parts, metric)
 
 
 def _ms(value_ns: float | None) -> float | None:

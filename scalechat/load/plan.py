@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from scalechat.config import LoadConfig
+from scalechat.load.course import Course
 from scalechat.load.crowd import Crowd
 from scalechat.load.payload import HEADER_CHARS
 from scalechat.load.seeded import Chance, Draw
@@ -60,6 +61,7 @@ class Plan:
     seed: int
     crowd: Crowd
     tempo: Tempo
+    course: Course
     share: Share = EVERYTHING
     """Numbers, rooms and slots are the whole plan's in every process; only some of the clients are its own."""
 
@@ -78,6 +80,7 @@ class Plan:
             seed=seed,
             crowd=crowd,
             tempo=Tempo.of(config),
+            course=Course.of(config),
             share=share,
         )
 
@@ -133,7 +136,7 @@ class Plan:
 
     def most_messages(self, length_ns: int) -> int:
         """A number that no publisher reaches in a schedule of this length (at random: not once in 10^20 times)."""
-        mean = length_ns / self.period_ns
+        mean = self.tempo.beats_by(length_ns) / self.period_ns
         return math.ceil(mean + 2 + (10 * math.sqrt(mean) + 50 if self.arrivals == "poisson" else 0))
 
     def connect_ns(self, client: int) -> int:

@@ -1,4 +1,4 @@
-"""One run, phase after phase: ramp, warm-up, steady, drain.
+"""One run, phase after phase: ramp, warm-up, one leg or several (see `course`), drain.
 
 Nurseries, outermost first: *instruments* (poller, ticker, loop lag, scraping, own metrics) end last; *load* holds a
 task for each client and the dispatcher. The phases are a plain sequence in `Run.carry_out`. Whatever ends a run
@@ -9,6 +9,7 @@ as always, so what was measured is written.
 from __future__ import annotations
 
 import gc
+from contextlib import nullcontext
 from functools import partial
 from random import Random
 from typing import Final
@@ -20,6 +21,7 @@ from scalechat.load.assignment import Assignment
 from scalechat.load.attendance import LOST, Attendance
 from scalechat.load.collector import FREEZE_EVERY, quiet_collector
 from scalechat.load.company import Company
+from scalechat.load.course import Leg, PhaseNumber
 from scalechat.load.decoding import Decoder
 from scalechat.load.ending import Ending, Interruption
 from scalechat.load.instruments import Instruments
@@ -35,7 +37,6 @@ from scalechat.load.seeded import Chance
 from scalechat.load.stage import Stage
 from scalechat.load.surroundings import Surroundings
 from scalechat.load.tally import Tally
-from scalechat.load.timeline import PhaseNumber
 from scalechat.load.verdict import Facts
 from scalechat.load.virtual_client import VirtualClient
 
@@ -78,8 +79,7 @@ class Run:
         self._clients = self._instruments.clients
         self._attendance = Attendance(self._clients, len(mine), self._recorder.counters)
         self._measurement = Measurement(self._recorder, clock)
-        length_s = todo.config.warmup_s + todo.config.duration_s
-        self._recorder.roll.elsewhere.most = todo.plan.most_messages(round(length_s * SECOND_NS))
+        self._recorder.roll.elsewhere.most = todo.plan.most_messages(todo.plan.course.length_ns)
         decode = Decoder(todo.dialect, todo.names, self._recorder).batch
         world = Surroundings(
             connector=todo.connector,
@@ -159,38 +159,40 @@ class Run:
             self._company.forlorn(NOBODY_CONNECTED if failed else LOST)
 
     async def _publish(self) -> None:
-        """Warm-up and steady phase: the schedule runs, and the second of them is measured. Then the drain begins."""
+        """Warm-up and legs: the schedule runs. Then the drain begins."""
         gc.collect()
         gc.freeze()
         config = self._todo.config
-        warmup_ns, duration_ns = round(config.warmup_s * SECOND_NS), round(config.steady_s * SECOND_NS)
-        schedule = Schedule(self._plan, end_ns=warmup_ns + duration_ns)
+        course = self._plan.course
+        schedule = Schedule(self._plan, end_ns=course.length_ns)
         begin_ns = self._begin_ns or self._clock() + (0 if self._todo.dialect.confirms else SETTLE_NS)
-        self._recorder.steady_from_ns = begin_ns + warmup_ns
-        self._recorder.steady_until_ns = begin_ns + warmup_ns + duration_ns
-        stage = Stage(config.events, config.steps, self._plan, self._clients, self._instruments.say)
+        self._recorder.steady_from_ns = begin_ns + course.warmup_ns
+        self._recorder.steady_until_ns = begin_ns + course.length_ns
+        stage = Stage(config.events, self._plan, self._clients, self._instruments.say)
         load = self._publishing = Publishing(
             schedule,
             self._clients,
             self._recorder,
             self._clock,
             begin_ns=begin_ns,
-            steady_ns=begin_ns + warmup_ns,
-            end_ns=begin_ns + warmup_ns + duration_ns,
+            steady_ns=self._recorder.steady_from_ns,
+            end_ns=self._recorder.steady_until_ns,
         )
         async with trio.open_nursery() as pacing:
             pacing.start_soon(load.run)
             pacing.start_soon(stage.run, self._recorder.steady_from_ns, self._clock)
             pacing.start_soon(self._attendance.watch, config.connect_timeout_s, self._company.forlorn)
             await self._ending.unless_over(partial(sleep_until, begin_ns, self._clock))
-            if warmup_ns and not self._ending.is_early:
+            if course.warmup_ns and not self._ending.is_early:
                 self._instruments.enter(PhaseNumber.WARMUP, load.steady_ns)
                 await self._ending.unless_over(partial(sleep_until, load.steady_ns, self._clock))
-            if not self._ending.is_early:
-                self._instruments.enter(PhaseNumber.STEADY, load.end_ns)
-                await self._measure(load.end_ns)
+            for leg, step in zip(course.legs, config.steps, strict=True):
+                if not self._ending.is_early:
+                    self._instruments.enter(leg.number, load.steady_ns + leg.end_ns)
+                    if len(course.legs) > 1:
+                        self._instruments.say("step", *[step.told] * 2)
+                    await self._pass(leg, load.steady_ns + leg.end_ns)
             self._instruments.enter(PhaseNumber.DRAIN, None)
-            self._instruments.health.measuring = False  # now that its last window is closed
             if not self._ending.is_early:
                 # A dispatcher that is behind may catch up: late messages are the server's business as well.
                 with trio.move_on_after(config.drain_s):
@@ -199,14 +201,13 @@ class Run:
         if not self._ending.is_early:
             load.give_up()
 
-    async def _measure(self, until_ns: int) -> None:
-        with self._measurement.taken():
-            self._instruments.health.measuring = True
+    async def _pass(self, leg: Leg, until_ns: int) -> None:
+        with self._measurement.taken() if leg.measured else nullcontext():
             await self._ending.unless_over(partial(sleep_until, until_ns, self._clock))
 
     async def _drain(self) -> None:
         """Wait for what is under way: until everything has come, nothing more can come, or time is up."""
-        if self._instruments.timeline.phase is not PhaseNumber.DRAIN:
+        if self._instruments.timeline.phase != PhaseNumber.DRAIN:
             self._instruments.enter(PhaseNumber.DRAIN, None)
         with trio.move_on_after(self._todo.config.drain_s):
             self._company.announce(self._recorder, final=False)
@@ -244,7 +245,7 @@ class Run:
 
     def _on_left(self) -> None:
         """A connection ended before its time."""
-        if self._instruments.timeline.phase in (PhaseNumber.WARMUP, PhaseNumber.STEADY):
+        if self._instruments.timeline.is_publishing:
             self._attendance.left(self._company.forlorn)
 
     def _own_part(self, ended_ns: int) -> Part:
@@ -265,6 +266,7 @@ class Run:
             started_unix_ns=timeline.unix_ns(timeline.start_ns),
             ended_unix_ns=timeline.unix_ns(ended_ns),
             phases=timeline.phases(ended_ns),
+            measured=sorted(self._plan.course.measured),
             target_version=None if observer is None else observer.version,
             target_config={} if observer is None else observer.stated,
             unseen=[Unseen(*stretch) for stretch in self._recorder.roll.unseen()],
@@ -279,7 +281,7 @@ class Run:
             cpu_ratio=measurement.cpu_ratio,
             cpu_wait_ratio=measurement.cpu_wait_ratio,
             loop_lag_p99_ns=self._instruments.health.lag_p99_ns,
-            send_lag_p50_ns=self._recorder.windows.total(PhaseNumber.STEADY, "send_lag").quantile_ns(0.5),
+            send_lag_p50_ns=self._recorder.windows.merged("send_lag", self._plan.course.measured).quantile_ns(0.5),
             intended=0 if load is None else load.intended,
             in_time=0 if load is None else load.in_time,
             late=0 if load is None else load.late,

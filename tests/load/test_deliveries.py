@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from scalechat.config import LoadConfig
 from scalechat.load import deliveries as module
+from scalechat.load.course import PhaseNumber
 from scalechat.load.deliveries import Reception
 from scalechat.load.histogram import Histogram
 from scalechat.load.plan import Plan
 from scalechat.load.recorder import Recorder
-from scalechat.load.timeline import PhaseNumber
 from scalechat.scenario import Probe
 
 MS = 1_000_000

@@ -47,6 +47,19 @@ def test_only_what_happened_in_the_phase_counts() -> None:
     assert (steady.server_cpu_cores, steady.server_rss_bytes) == (None, None)
 
 
+def test_several_phases_add_up_without_what_lies_between_them() -> None:
+    """A step that is not measured is not there."""
+    recorder, clock, measurement = begun()
+    for count, seconds in ((10, 4), (20, 6)):
+        with measurement.taken():
+            publish(recorder, count)
+            clock.now_ns += seconds * SECOND_NS
+        publish(recorder, 100)
+        clock.now_ns += 100 * SECOND_NS
+    steady = measurement.steady(peak_clients=2, observer=None)
+    assert (steady.duration_s, steady.published, steady.delivered) == (10.0, 30, 30)
+
+
 def test_cpu_is_of_the_phase_s_wall_time() -> None:
     """A virtual hour makes the work of some milliseconds nothing; a virtual microsecond makes it many cores."""
     for wall_ns, low, high in ((3_600 * SECOND_NS, 0.0, 1e-3), (1_000, 10.0, float("inf"))):

@@ -12,6 +12,7 @@ import trio
 from prometheus_client.samples import Sample
 
 from scalechat.config import LoadConfig, OperationalError
+from scalechat.load.course import PhaseNumber
 from scalechat.load.errors import ErrorLog
 from scalechat.load.exposition import LoadCollector, serve_metrics
 from scalechat.load.health import Health
@@ -20,7 +21,6 @@ from scalechat.load.plan import Plan
 from scalechat.load.recorder import Recorder
 from scalechat.load.scrape import MAX_BODY_BYTES, MetricsPage, NoMetrics, labels_text
 from scalechat.load.tally import tally_of
-from scalechat.load.timeline import PhaseNumber
 
 PAGE = b"""# HELP x_seconds How long.
 # TYPE x_seconds histogram

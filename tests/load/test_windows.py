@@ -60,6 +60,8 @@ def test_what_windows_hold_adds_up_to_what_was_added(
     for metric in ("delivery", "send_lag"):
         whole = sum(count for (_phase, name), count in totals.items() if name == metric)
         assert windows.merged(metric).count == whole
+        odd = sum(count for (phase, name), count in totals.items() if name == metric and phase % 2)
+        assert windows.merged(metric, {1, 3}).count == odd
         assert sum(windows.total(phase, metric).count for phase in range(4)) == whole
 
 
