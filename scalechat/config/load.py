@@ -43,7 +43,27 @@ RampPerS: TypeAlias = Annotated[
     above_zero(MANY, "connections per second"),
     about("Connections opened per second at the start."),
 ]
-"""A setting of every command that loads; each has a default of its own."""
+WarmupS: TypeAlias = Annotated[
+    float,
+    PHASES,
+    named("warmup"),
+    between(0, DAY_S, "seconds"),
+    about("Seconds under load before anything is measured."),
+]
+DurationS: TypeAlias = Annotated[
+    float,
+    PHASES,
+    named("duration"),
+    above_zero(7 * DAY_S, "seconds"),
+    about("Seconds measured, after the warm-up."),
+]
+Slo: TypeAlias = Annotated[
+    tuple[str, ...],
+    RESULT,
+    SEVERAL,
+    about("Objective such as 'p99(delivery) < 200ms' or 'missing == 0'; give it once for each."),
+]
+"""These are settings of every command that loads; each has a default of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,20 +180,8 @@ class LoadConfig:
     ] = None
 
     ramp_per_s: RampPerS = 500.0
-    warmup_s: Annotated[
-        float,
-        PHASES,
-        named("warmup"),
-        between(0, DAY_S, "seconds"),
-        about("Seconds under load before anything is measured."),
-    ] = 3.0
-    duration_s: Annotated[
-        float,
-        PHASES,
-        named("duration"),
-        above_zero(7 * DAY_S, "seconds"),
-        about("Seconds measured, after the warm-up."),
-    ] = DURATION_S
+    warmup_s: WarmupS = 3.0
+    duration_s: DurationS = DURATION_S
     phases: Annotated[
         tuple[Step, ...], PHASES, table(tuple[Step, ...]), about("Steps after the warm-up, instead of a duration.")
     ] = ()
@@ -186,13 +194,7 @@ class LoadConfig:
     ] = 5.0
 
     out: Annotated[Path, RESULT, about("Where run directories go.")] = Path("runs")
-    slo: Annotated[
-        tuple[str, ...],
-        RESULT,
-        SEVERAL,
-        unset("none"),
-        about("Objective such as 'p99(delivery) < 200ms' or 'missing == 0'; give it once for each."),
-    ] = ()
+    slo: Annotated[Slo, unset("none")] = ()
     metrics_port: Annotated[
         WholeNumber | None,
         RESULT,
