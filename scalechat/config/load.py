@@ -211,6 +211,9 @@ class LoadConfig:
             raise UsageError("the scenario's [[phases]] say how long the run takes: leave --duration out")
         if not any(step.measured for step in self.steps):
             raise UsageError("every one of the [[phases]] has measured = false: nothing would be measured")
+        most = max((step.clients or 0 for step in self.steps), default=0)
+        if most > self.clients:
+            raise UsageError(f"one of the [[phases]] has {most} clients and there are {self.clients}: raise --clients")
         names = [step.name for step in self.steps]
         if len({*names, "ramp", "warmup", "drain"}) != len(names) + 3:
             raise UsageError("[[phases]] need names of their own: each another, and none ramp, warmup or drain")

@@ -18,9 +18,11 @@ class Attendance:
     """Of the clients of one process."""
 
     def __init__(self, clients: Sequence[VirtualClient], count: int, counters: Counters) -> None:
-        """`clients` may be filled later, up to `count` of them."""
+        """`clients` may be filled later; `count` of them are to be there first."""
         self._clients = clients
         self._counters = counters
+        self.meant = count
+        """How many are to be there now."""
         self._unsettled = count
         self._settled = trio.Event()
         if not count:
@@ -40,8 +42,8 @@ class Attendance:
 
     @property
     def is_full(self) -> bool:
-        """Whether every client has a connection."""
-        return self._counters.open == len(self._clients)
+        """Whether every client that is to be there has a connection."""
+        return self._counters.open == self.meant
 
     @property
     def has_anybody(self) -> bool:

@@ -41,6 +41,8 @@ class Leg:
     name: str
     measured: bool
     """What is published in it counts for objectives and figures."""
+    clients: int
+    """How many are there: the first so many of the plan."""
     begin_ns: int
     end_ns: int
 
@@ -63,6 +65,7 @@ class Course:
                     number=_number(index),
                     name=step.name,
                     measured=step.measured,
+                    clients=step.clients or config.clients,
                     begin_ns=round(begin_s * SECOND_NS),
                     end_ns=round(end_s * SECOND_NS),
                 )
@@ -91,9 +94,18 @@ class Course:
         """The phase of a message that was intended then, however late it goes out."""
         if after_warmup_ns < 0:
             return PhaseNumber.WARMUP
-        if len(self.legs) == 1:
-            return FIRST_LEG
-        return self.legs[bisect.bisect_right(self.legs, after_warmup_ns, key=lambda leg: leg.begin_ns) - 1].number
+        return FIRST_LEG if len(self.legs) == 1 else self._leg_at(after_warmup_ns).number
+
+    def clients_at(self, after_warmup_ns: int) -> int:
+        """How many clients are to be there then; the warm-up is for the first leg."""
+        return self._leg_at(max(0, after_warmup_ns)).clients
+
+    def clients_in(self, phase: int) -> int:
+        """The same by the phase's number."""
+        return next((leg.clients for leg in self.legs if leg.number == phase), self.legs[0].clients)
+
+    def _leg_at(self, after_warmup_ns: int) -> Leg:
+        return self.legs[bisect.bisect_right(self.legs, after_warmup_ns, key=lambda leg: leg.begin_ns) - 1]
 
 
 def _number(index: int) -> int:

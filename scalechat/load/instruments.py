@@ -162,7 +162,8 @@ class Instruments:
         plan = self._todo.plan
         if self.recorder.has_ended:
             return 0  # everybody has said goodbye
-        if self.timeline.phase != PhaseNumber.RAMP:
-            return len(self.clients)
-        begun = int((now_ns - self.timeline.start_ns) * plan.connections_per_s / SECOND_NS) + 1
+        begun = plan.course.clients_in(self.timeline.phase)
+        if self.timeline.phase == PhaseNumber.RAMP:
+            since_ns = now_ns - self.timeline.start_ns
+            begun = min(begun, int(since_ns * plan.connections_per_s / SECOND_NS) + 1)
         return bisect.bisect_left(self.clients, begun, key=lambda client: client.number)

@@ -226,8 +226,9 @@ class Recorder:
 
     def offered_per_s(self, now_ns: int) -> float:
         """Messages due per second, by the plan, while it publishes."""
-        begin_ns = self.steady_from_ns - self.plan.course.warmup_ns
-        return self.plan.offered_per_s * self.plan.tempo.rate_at(max(0, now_ns - begin_ns))
+        plan, at_ns = self.plan, now_ns - self.steady_from_ns
+        there = min(1.0, plan.course.clients_at(at_ns) / (plan.publishers or 1))
+        return plan.offered_per_s * there * plan.tempo.rate_at(max(0, at_ns + plan.course.warmup_ns))
 
     def is_measured(self, intended_ns: int) -> bool:
         """Whether a message that is intended then counts."""

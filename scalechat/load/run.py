@@ -37,6 +37,7 @@ from scalechat.load.seeded import Chance
 from scalechat.load.stage import Stage
 from scalechat.load.surroundings import Surroundings
 from scalechat.load.tally import Tally
+from scalechat.load.turnout import Turnout
 from scalechat.load.verdict import Facts
 from scalechat.load.virtual_client import VirtualClient
 
@@ -76,8 +77,9 @@ class Run:
         self._instruments = Instruments(todo, writer, watcher, clock)
         self._recorder = self._instruments.recorder
         mine = todo.plan.mine()
+        first = todo.plan.course.legs[0].clients
         self._clients = self._instruments.clients
-        self._attendance = Attendance(self._clients, len(mine), self._recorder.counters)
+        self._attendance = Attendance(self._clients, sum(number < first for number in mine), self._recorder.counters)
         self._measurement = Measurement(self._recorder, clock)
         self._recorder.roll.elsewhere.most = todo.plan.most_messages(todo.plan.course.length_ns)
         decode = Decoder(todo.dialect, todo.names, self._recorder).batch
@@ -114,7 +116,7 @@ class Run:
                     with quiet_collector():
                         await self._ramp(load)
                         if not self._ending.is_early:
-                            await self._publish()
+                            await self._publish(load)
                         await self._drain()
                         await self._part()
                     await self._say_goodbye()
@@ -137,7 +139,8 @@ class Run:
     async def _ramp(self, load: trio.Nursery) -> None:
         """Connect everybody at the planned times; done when each has joined its room or failed to."""
         self._instruments.enter(PhaseNumber.RAMP, None)
-        for client in self._clients:
+        there = [client for client in self._clients if client.number < self._plan.course.legs[0].clients]
+        for client in there:
             at_ns = self._instruments.timeline.start_ns + self._plan.connect_ns(client.number)
             if at_ns > self._clock():
                 await self._ending.unless_over(partial(sleep_until, at_ns, self._clock))
@@ -153,12 +156,12 @@ class Run:
         failed = sum(self._recorder.counters.connect_failures.values())
         if failed:
             example = next(client.failure.text for client in self._clients if client.failure is not None)
-            line = f"{failed} of {len(self._clients)} clients could not connect: {example}"
+            line = f"{failed} of {len(there)} clients could not connect: {example}"
             self._instruments.say("connect_failures", line, line)
-        if not self._recorder.counters.open:
+        if there and not self._recorder.counters.open:
             self._company.forlorn(NOBODY_CONNECTED if failed else LOST)
 
-    async def _publish(self) -> None:
+    async def _publish(self, clients: trio.Nursery) -> None:
         """Warm-up and legs: the schedule runs. Then the drain begins."""
         gc.collect()
         gc.freeze()
@@ -181,6 +184,9 @@ class Run:
         async with trio.open_nursery() as pacing:
             pacing.start_soon(load.run)
             pacing.start_soon(stage.run, self._recorder.steady_from_ns, self._clock)
+            if len(course.legs) > 1:
+                turnout = Turnout(course, self._clients, self._plan.connections_per_s, self._clock)
+                pacing.start_soon(turnout.run, load.steady_ns, clients)
             pacing.start_soon(self._attendance.watch, config.connect_timeout_s, self._company.forlorn)
             await self._ending.unless_over(partial(sleep_until, begin_ns, self._clock))
             if course.warmup_ns and not self._ending.is_early:
@@ -188,6 +194,7 @@ class Run:
                 await self._ending.unless_over(partial(sleep_until, load.steady_ns, self._clock))
             for leg, step in zip(course.legs, config.steps, strict=True):
                 if not self._ending.is_early:
+                    self._attendance.meant = sum(client.number < leg.clients for client in self._clients)
                     self._instruments.enter(leg.number, load.steady_ns + leg.end_ns)
                     if len(course.legs) > 1:
                         self._instruments.say("step", *[step.told] * 2)

@@ -43,10 +43,13 @@ class VirtualClient:
         "_connection",
         "_inbox",
         "_leaving",
+        "_ordinal",
         "_position",
         "_publish",
+        "_retired",
         "_room",
         "_settled",
+        "_staying",
         "_waiting",
         "_world",
         "is_away",
@@ -57,7 +60,7 @@ class VirtualClient:
         plan = world.recorder.plan
         self.number = number
         self.is_away = False
-        """Its connection is over and it means to come back."""
+        """Its connection is over and it means to come back, or it is expected to come."""
         self._world = world
         self._comeback = Comeback(number, world)
         self._room = world.names.room(plan.room_of(number))
@@ -65,7 +68,10 @@ class VirtualClient:
         self._publish = world.dialect.publish(world.names, number, self._room) if publishes else None
         self._inbox = Inbox(number, world, self)
         self._connection: Connection | None = None
-        self._settled = self._leaving = False
+        self._settled = self._leaving = self._retired = False
+        self._ordinal = 0
+        """Of the next connection."""
+        self._staying = trio.CancelScope()
         self._position: Position | None = None
         """Where the last connection began; `Inbox.seq` goes on from there."""
         self._beyond: Sequence[int] | None = None
@@ -107,25 +113,38 @@ class VirtualClient:
     # --- life --------------------------------------------------------------------------------------------------------
 
     async def run(self, intended_ns: int) -> None:
-        """Be connected, as long as that is possible and wanted."""
-        world = self._world
-        ordinal = 0
+        """Be connected, as long as that is possible and wanted. May be run again when it has retired."""
+        self._retired, self._staying = False, trio.CancelScope()
         try:
-            while True:
-                connection = self._connection = Connection(self, world, self.number, ordinal, intended_ns)
-                await connection.run(self._resource())
-                self._settle()
-                wait_s = None if self._leaving else self._comeback.wait_s(connection, trio.current_time())
-                if wait_s is None:
-                    return
-                self.is_away = True
-                intended_ns = world.clock() + round(wait_s * 1e9)
-                await trio.sleep(wait_s)
-                world.on_replaced(self)
-                ordinal += 1
+            with self._staying:
+                await self._stay(intended_ns)
         finally:
             self._give_up()
             self._settle()
+
+    async def _stay(self, intended_ns: int) -> None:
+        world = self._world
+        while True:
+            if self._connection is not None:
+                world.on_replaced(self)
+            connection = self._connection = Connection(self, world, self.number, self._ordinal, intended_ns)
+            self._ordinal += 1
+            await connection.run(self._resource())
+            self._settle()
+            gone = self._leaving or self._retired
+            wait_s = None if gone else self._comeback.wait_s(connection, trio.current_time())
+            if wait_s is None:
+                return
+            self.is_away = True
+            intended_ns = world.clock() + round(wait_s * 1e9)
+            await trio.sleep(wait_s)
+
+    async def retire(self) -> None:
+        """Say goodbye and stay away, as the plan wants it: what is under way to it is not waited for."""
+        self._retired = True
+        if self._connection is not None:
+            await self._connection.close()
+        self._staying.cancel()
 
     async def close(self) -> None:
         """Say goodbye, if it is there; `run` then ends, or is to be cancelled."""
@@ -210,14 +229,15 @@ class VirtualClient:
             recorder.leave(self.number, ledger)
             return
         reached = ledger.reached() if of_own_will else None
-        self.is_away = self._world.reconnects
+        self.is_away = self._world.reconnects and not self._retired
         if self.is_away and self._position is not None and self._comeback.resumes:
             published = recorder.roll.published_by[recorder.plan.room_of(self.number)]
             self._beyond = list(published) if reached is None else reached
         else:
             recorder.leave(self.number, ledger, beyond=reached)
             self._inbox.forget()
-        self._world.on_left()
+        if not self._retired:
+            self._world.on_left()
 
     def told(self, after_ms: int) -> None:
         """The server asks to come back so much later, after it will have closed the connection."""

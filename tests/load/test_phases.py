@@ -11,7 +11,7 @@ from trio.testing import MockClock
 
 from scalechat.config.shared import DURATION_S
 from scalechat.load.conclusion import RunOutcome
-from scalechat.load.results import BroadcastRow, EventRow, HistogramRow, TimeseriesRow, read_run
+from scalechat.load.results import BroadcastRow, ConnectionRow, EventRow, HistogramRow, TimeseriesRow, read_run
 from scalechat.scenario import Step
 
 from .broadcaster import Broadcaster, Lies
@@ -102,3 +102,55 @@ async def test_rooms_that_are_dealt_out_count_every_message_of_a_fast_step(
     assert ledger.published == len(server.truth.taken) > 3 * 400
     assert (ledger.phantom, ledger.missing) == (0, 0)
     assert ledger.delivered == ledger.expected == server.truth.delivered
+
+
+UP_AND_DOWN = (
+    Step(name="few", duration_s=2, clients=4),
+    Step(name="many", duration_s=3, clients=12),
+    Step(name="fewer", duration_s=2, clients=6),
+    Step(name="again", duration_s=2, clients=9),
+)
+
+
+@pytest.mark.parametrize("target", ["plain", "scalechat"])
+async def test_clients_come_and_go_with_the_steps(target: str, autojump_clock: MockClock, tmp_path: Path) -> None:
+    """Nobody loses anything by it: who is there gets everything, and who goes says goodbye."""
+    server = Broadcaster(v1=target == "scalechat")
+    options = LOAD | {"phases": UP_AND_DOWN, "clients": 12, "publishers": 8, "target": target, "ramp_per_s": 50.0}
+    outcome = await virtual_run(server.serve, tmp_path, **options)
+    run = read_run(outcome.run_dir)
+    ledger = outcome.manifest.ledger
+    messages = Counter(row.phase for row in run.rows(BroadcastRow))
+    assert messages == {"warmup": 40, "few": 80, "many": 240, "fewer": 120, "again": 160}
+    assert ledger.published == len(server.truth.taken) == sum(messages.values())
+    assert (ledger.missing, ledger.phantom, ledger.duplicated, ledger.rejected or 0) == (0, 0, 0, 0)
+    assert ledger.delivered == ledger.expected == sum(row.delivered for row in run.rows(BroadcastRow))
+    rows = {row.phase: (row.connections_target, row.connections_open) for row in run.rows(TimeseriesRow)}
+    assert {phase: target for phase, (target, _open) in rows.items()} == {
+        "ramp": 4,
+        "warmup": 4,
+        "few": 4,
+        "many": 12,
+        "fewer": 6,
+        "again": 9,
+        "drain": 0,
+    }
+    # When a step's last row is written, the first client of the next may be there.
+    assert [rows[phase][1] - rows[phase][0] in (0, 1) for phase in ("few", "many", "fewer", "again")] == [True] * 4
+    connections = list(run.rows(ConnectionRow))
+    assert len(connections) == 12 + 3
+    assert len({row.connection_id for row in connections}) == 15
+    assert {row.closed_by for row in connections} == {"client"}
+    assert outcome.summary.validity.reasons == [] or "offered" not in str(outcome.summary.validity.reasons)
+    assert outcome.summary.figures["offered_per_s"].value == pytest.approx((80 + 240 + 120 + 160) / 9)
+
+
+async def test_steps_of_clients_in_several_processes(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """Each process brings its own part of them, and none is missed."""
+    server = Broadcaster()
+    options = LOAD | {"phases": UP_AND_DOWN, "clients": 12, "rooms": 3}
+    outcome = await virtual_fleet(server.serve, tmp_path, count=3, **options)
+    ledger = outcome.manifest.ledger
+    assert ledger.published == len(server.truth.taken) == 40 + 80 + 360 + 120 + 180
+    assert (ledger.missing, ledger.phantom) == (0, 0)
+    assert ledger.delivered == ledger.expected
