@@ -31,7 +31,7 @@ from scalechat.config import (
     UsageError,
     told_to_the_user,
 )
-from scalechat.sources import Environment, Provenance, TomlFile, describe
+from scalechat.sources import Environment, PlatformIndex, Provenance, TomlFile, describe
 from scalechat.values import NO_TWIN, SWITCH, about, unset
 
 # 128 + the signal that a shell would report
@@ -274,7 +274,12 @@ def _app(commands: Commands, environment: Environment, provenance: Provenance, *
                 name=name,
                 help_formatter=formatter,
                 sort_key=position,
-                config=(environment, *([TomlFile(files[name])] if name in files else []), provenance),
+                config=(
+                    environment,
+                    *([TomlFile(files[name])] if name in files else []),
+                    *([PlatformIndex(environment.environ)] if name == "load" else []),
+                    provenance,
+                ),
             )
         )
         app[name].default(getattr(commands, name))

@@ -44,7 +44,7 @@ def _given(argument: Argument, token: Token) -> str:
     shown = "" if unshown else redact_url(token.value)
     if is_from_flag(token):
         return f"{name} {shlex.quote(shown)}" if shown else name
-    if token.source == ENVIRONMENT:
+    if token.source.startswith(ENVIRONMENT):
         return f"{name}={shown}" if shown else name
     file = token.source.removeprefix("file ")
     return f"{name} = {shown} in {file}" if shown else f"{name} in {file}"

@@ -129,8 +129,22 @@ Event = ReconnectStorm | Pause | Burst
 
 
 class Step(_Base, frozen=True, kw_only=True):
-    """One step of the time after the warm-up. Without any there is one, called steady, of ``duration`` seconds."""
+    """One step of the time after the warm-up: a phase of the run.
+
+    Without any there is one, called steady, of ``duration`` seconds.
+    """
 
     name: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]{0,31}$", description="what it is called in the run")]
     duration_s: Annotated[float, _above(0, "seconds it lasts")]
     rate: Annotated[float, _at_least(0, "times the usual rate of publishing")] = 1.0
+    clients: Annotated[int, _at_least(1, "how many of the clients are there: the first so many")] | None = None
+    measured: Annotated[
+        bool, msgspec.Meta(description="false: kept and in the ledger, but in no figure and no latency objective")
+    ] = True
+
+    @property
+    def told(self) -> str:
+        """A line for a person."""
+        clients = "" if self.clients is None else f"{self.clients} clients, "
+        unmeasured = "" if self.measured else ", not measured"
+        return f"{self.name}: {clients}{self.rate:g} times the usual rate for {self.duration_s:g} s{unmeasured}"

@@ -95,6 +95,25 @@ class TomlFile:
                 _give(argument, _texts(key, value, path, argument), keyword=key, source=f"file {path}")
 
 
+class PlatformIndex:
+    """The number that the platform gave this replica is its ``--instance``, when a run of several asks for one.
+
+    Kubernetes numbers the pods of an Indexed Job in this variable. Compose numbers nobody: there the first free number
+    is taken.
+    """
+
+    VARIABLE = "JOB_COMPLETION_INDEX"
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._text = environ.get(self.VARIABLE, "")
+
+    def __call__(self, _app: "App", _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        """Give ``--instance`` the number, if nobody else has and there is a ``--rendezvous``."""
+        instance, rendezvous = arguments.get("--instance", None), arguments.get("--rendezvous", None)
+        if self._text and instance is not None and not instance.tokens and rendezvous is not None and rendezvous.tokens:
+            _give(instance, [self._text], keyword=self.VARIABLE, source=f"{ENVIRONMENT} {self.VARIABLE}")
+
+
 class Provenance:
     """Remembers, of the command being parsed, where each setting's value came from."""
 

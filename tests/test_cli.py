@@ -138,6 +138,35 @@ delivery = {regex = "Uz.*"}
 # ---- what is shown -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "argv, environ, instance",
+    [
+        ([], {}, "2 # environment JOB_COMPLETION_INDEX"),
+        (["--instance", "1"], {}, "1 # flag"),
+        ([], {"SCALECHAT_INSTANCE": "0"}, "0 # environment"),
+    ],
+)
+def test_a_pod_of_an_indexed_job_is_the_instance_of_its_index(
+    capsys: Capture, argv: list[str], environ: dict[str, str], instance: str
+) -> None:
+    """Kubernetes numbers it; whoever says otherwise is obeyed, and where it came from is said."""
+    meeting = ["load", "--clients", "3", "--rendezvous", "redis://r", "--expected-instances", "3"]
+    assert printed(capsys, [*meeting, *argv], {"JOB_COMPLETION_INDEX": "2", **environ})["instance"] == instance
+
+
+def test_the_index_of_a_job_means_nothing_to_a_run_that_is_alone(capsys: Capture) -> None:
+    """Ten pods that each make a run of their own are no instances of one."""
+    shown = printed(capsys, ["load"], {"JOB_COMPLETION_INDEX": "2"})
+    assert shown["instance"] == "(not set) # default"
+
+
+def test_an_index_that_is_no_number_is_one_line_that_names_the_variable(capsys: Capture) -> None:
+    """Nobody gave the flag."""
+    meeting = ["load", "--clients", "3", "--rendezvous", "redis://r", "--expected-instances", "3"]
+    assert main(meeting, {"JOB_COMPLETION_INDEX": "two"}) == 2
+    assert "JOB_COMPLETION_INDEX=two is not a whole number" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_print_config_is_toml_with_a_source_for_every_value(capsys: Capture, command: str) -> None:
     """What is printed can be kept as a file, and no value comes without its origin."""

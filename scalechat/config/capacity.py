@@ -4,19 +4,15 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from scalechat.config.errors import UsageError
-from scalechat.config.load import LoadConfig, RampPerS
+from scalechat.config.load import DurationS, LoadConfig, RampPerS, Slo, WarmupS
 from scalechat.config.shared import (
-    DAY_S,
     HOUR_S,
     LOAD,
     MANY,
-    PHASES,
-    RESULT,
     SEARCH,
     Vary,
 )
 from scalechat.values import (
-    SEVERAL,
     WholeNumber,
     about,
     above_zero,
@@ -69,26 +65,9 @@ class CapacityConfig(LoadConfig):
 
     clients: Annotated[WholeNumber, LOAD, between(1, MANY), about("Simulated clients of the first probe.")] = 100
     ramp_per_s: RampPerS = 1_000.0
-    warmup_s: Annotated[
-        float,
-        PHASES,
-        named("warmup"),
-        between(0, DAY_S, "seconds"),
-        about("Seconds of each probe under load before anything is measured."),
-    ] = 2.0
-    duration_s: Annotated[
-        float,
-        PHASES,
-        named("duration"),
-        above_zero(DAY_S, "seconds"),
-        about("Seconds of each probe that are measured, after the warm-up."),
-    ] = 6.0
-    slo: Annotated[
-        tuple[str, ...],
-        RESULT,
-        SEVERAL,
-        about("Objective such as 'p99(delivery) < 200ms' or 'missing == 0'; give it once for each."),
-    ] = ("p99(delivery) < 200ms", "missing == 0")
+    warmup_s: WarmupS = 2.0
+    duration_s: DurationS = 6.0
+    slo: Slo = ("p99(delivery) < 200ms", "missing == 0")
 
     def __post_init__(self) -> None:
         """Refuse combinations that no search can be made for."""

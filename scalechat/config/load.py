@@ -44,7 +44,27 @@ RampPerS: TypeAlias = Annotated[
     above_zero(MANY, "connections per second"),
     about("Connections opened per second at the start."),
 ]
-"""A setting of every command that loads; each has a default of its own."""
+WarmupS: TypeAlias = Annotated[
+    float,
+    PHASES,
+    named("warmup"),
+    between(0, DAY_S, "seconds"),
+    about("Seconds under load before anything is measured."),
+]
+DurationS: TypeAlias = Annotated[
+    float,
+    PHASES,
+    named("duration"),
+    above_zero(7 * DAY_S, "seconds"),
+    about("Seconds measured, after the warm-up."),
+]
+Slo: TypeAlias = Annotated[
+    tuple[str, ...],
+    RESULT,
+    SEVERAL,
+    about("Objective such as 'p99(delivery) < 200ms' or 'missing == 0'; give it once for each."),
+]
+"""These are settings of every command that loads; each has a default of its own."""
 
 
 ANSWER_TIMEOUT_S: Final = 10.0
@@ -174,25 +194,13 @@ class LoadConfig:
         WholeNumber | None,
         LOAD,
         between(0, 255),
-        unset("the first free one"),
+        unset("the pod's index in a Kubernetes Indexed Job, else the first free one"),
         about("Number of this instance; 0 coordinates and gets the run directory."),
     ] = None
 
     ramp_per_s: RampPerS = 500.0
-    warmup_s: Annotated[
-        float,
-        PHASES,
-        named("warmup"),
-        between(0, DAY_S, "seconds"),
-        about("Seconds under load before anything is measured."),
-    ] = 3.0
-    duration_s: Annotated[
-        float,
-        PHASES,
-        named("duration"),
-        above_zero(7 * DAY_S, "seconds"),
-        about("Seconds measured, after the warm-up."),
-    ] = DURATION_S
+    warmup_s: WarmupS = 3.0
+    duration_s: DurationS = DURATION_S
     phases: Annotated[
         tuple[Step, ...], PHASES, table(tuple[Step, ...]), about("Steps after the warm-up, instead of a duration.")
     ] = ()
@@ -205,13 +213,7 @@ class LoadConfig:
     ] = 5.0
 
     out: Annotated[Path, RESULT, about("Where run directories go.")] = Path("runs")
-    slo: Annotated[
-        tuple[str, ...],
-        RESULT,
-        SEVERAL,
-        unset("none"),
-        about("Objective such as 'p99(delivery) < 200ms' or 'missing == 0'; give it once for each."),
-    ] = ()
+    slo: Annotated[Slo, unset("none")] = ()
     metrics_port: Annotated[
         WholeNumber | None,
         RESULT,
@@ -226,6 +228,11 @@ class LoadConfig:
         """Refuse combinations that no plan can be made for."""
         if self.phases and self.duration_s != DURATION_S:
             raise UsageError("the scenario's [[phases]] say how long the run takes: leave --duration out")
+        if not any(step.measured for step in self.steps):
+            raise UsageError("every one of the [[phases]] has measured = false: nothing would be measured")
+        most = max((step.clients or 0 for step in self.steps), default=0)
+        if most > self.clients:
+            raise UsageError(f"one of the [[phases]] has {most} clients and there are {self.clients}: raise --clients")
         names = [step.name for step in self.steps]
         if len({*names, "ramp", "warmup", "drain"}) != len(names) + 3:
             raise UsageError("[[phases]] need names of their own: each another, and none ramp, warmup or drain")
@@ -249,11 +256,6 @@ class LoadConfig:
             raise UsageError(
                 f"{self.rooms} rooms are more than {self.clients} clients: lower --rooms or raise --clients"
             )
-
-    @property
-    def steady_s(self) -> float:
-        """Seconds under load after the warm-up."""
-        return sum(step.duration_s for step in self.steps)
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -14,7 +14,15 @@ from scalechat.config import public_values
 from scalechat.intervals import bounds
 from scalechat.load.assignment import Assignment
 from scalechat.load.histogram import Histogram
-from scalechat.load.part import COUNTED, Part, total, total_of_all_phases, whole_ledger, whole_steady, whole_stretches
+from scalechat.load.part import (
+    COUNTED,
+    Part,
+    total_measured,
+    total_of_all_phases,
+    whole_ledger,
+    whole_steady,
+    whole_stretches,
+)
 from scalechat.load.plan import Plan
 from scalechat.load.results import (
     FIGURES,
@@ -28,7 +36,6 @@ from scalechat.load.results import (
     Tool,
 )
 from scalechat.load.slo import Slo
-from scalechat.load.timeline import PhaseNumber
 from scalechat.load.verdict import Judgement, judge, whole_facts
 
 _GIT_TIMEOUT_S: Final = 2.0
@@ -69,7 +76,7 @@ def judgement_of(parts: Sequence[Part], slos: tuple[Slo, ...], distrust: Sequenc
 def figures_of(parts: Sequence[Part], plan: Plan) -> dict[str, Figure]:
     """The headline; what could not be measured is null."""
     facts, steady = whole_facts([part.facts for part in parts]), whole_steady(parts)
-    delivery = total(parts, PhaseNumber.STEADY, "delivery")
+    delivery = total_measured(parts, "delivery")
     connect = total_of_all_phases(parts, "connect")
     seconds = steady.duration_s or None
     values: dict[str, float | None] = {
@@ -94,7 +101,7 @@ def _percentiles(parts: Sequence[Part]) -> dict[str, Figure]:
     """Those that are measured all along, each with its interval where there is enough to say one."""
     stretches, found = whole_stretches(parts), {}
     for metric, ranks in _PERCENTILES.items():
-        whole = total(parts, PhaseNumber.STEADY, metric)
+        whole = total_measured(parts, metric)
         for (name, rank), estimate in zip(
             ranks.items(), stretches.estimates(metric, whole, list(ranks.values())), strict=True
         ):
@@ -166,7 +173,7 @@ def _measured(parts: Sequence[Part], metric: str) -> Histogram:
     # Connections are made before the measured phase; an objective about them means all of them.
     if metric == "connect":
         return total_of_all_phases(parts, metric)
-    return total(parts, PhaseNumber.STEADY, metric)
+    return total_measured(parts, metric)
 
 
 def _ms(value_ns: float | None) -> float | None:

@@ -1,12 +1,12 @@
 """The load client's own ``/metrics`` (``--metrics-port``), for a Prometheus that watches long runs.
 
-A collector reads the recorder when it is asked; nothing is counted twice. The page is served by a listener of a few
+A collector looks at the run when it is asked; nothing is counted twice. The page is served by a listener of a few
 lines, each connection inside a fence, because it must never disturb a measurement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import h11
@@ -17,10 +17,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from scalechat.config import OperationalError
-from scalechat.load.errors import USUAL, ErrorLog
-from scalechat.load.health import Health
+from scalechat.load.errors import USUAL
 from scalechat.load.histogram import Histogram
-from scalechat.load.recorder import Recorder
+from scalechat.load.tally import Tally
 
 _EDGES_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _MAX_SCRAPERS: Final = 8
@@ -31,39 +30,45 @@ Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 
 class LoadCollector(Collector):
-    """The `scalechat_load_…` metrics of one process."""
+    """The `scalechat_load_…` metrics of a run, whether of one process or of several."""
 
-    def __init__(self, recorder: Recorder, errors: ErrorLog, health: Health) -> None:
-        self._recorder = recorder
-        self._errors = errors
-        self._health = health
+    def __init__(self, look: Callable[[], Tally], workers: Callable[[], Mapping[int, bool]] | None = None) -> None:
+        """`workers`: of each process of several whether it takes part."""
+        self._look = look
+        self._workers = workers
 
     def collect(self) -> Iterable[Family]:
         """What Prometheus asks for."""
-        counters = self._recorder.counters
-        yield GaugeMetricFamily("scalechat_load_connections", "Connections that are open.", value=counters.open)
-        yield CounterMetricFamily("scalechat_load_published", "Messages handed to a socket.", value=counters.published)
-        yield CounterMetricFamily("scalechat_load_deliveries", "First deliveries received.", value=counters.delivered)
+        tally = self._look()
+        yield GaugeMetricFamily("scalechat_load_connections", "Connections that are open.", value=tally.connections)
+        yield CounterMetricFamily("scalechat_load_published", "Messages handed to a socket.", value=tally.published)
+        yield CounterMetricFamily("scalechat_load_deliveries", "First deliveries received.", value=tally.delivered)
         yield _histogram(
             "scalechat_load_delivery_latency_seconds",
             "From the intended time to each recipient, all phases.",
-            self._recorder.windows.merged("delivery"),
+            tally.delivery,
         )
         yield _histogram(
             "scalechat_load_send_lag_seconds",
             "How late the load client itself sent, all phases.",
-            self._recorder.windows.merged("send_lag"),
+            tally.send_lag,
         )
         yield _histogram(
             "scalechat_load_loop_lag_seconds",
             "Scheduling delay of the load client in the measured phase.",
-            self._health.steady_lag,
+            tally.loop_lag,
         )
         errors = CounterMetricFamily("scalechat_load_errors", "Errors by kind.", labels=["kind"])
-        for kind in dict.fromkeys((*USUAL, *self._errors.kinds)):
-            entry = self._errors.kinds.get(kind)
-            errors.add_metric([kind], 0 if entry is None else entry.count)
+        for kind in dict.fromkeys((*USUAL, *tally.errors)):
+            errors.add_metric([kind], tally.errors.get(kind, 0))
         yield errors
+        if self._workers is not None:
+            up = GaugeMetricFamily(
+                "scalechat_load_worker_up", "1 for a load process that takes part.", labels=["worker"]
+            )
+            for worker, takes_part in self._workers().items():
+                up.add_metric([str(worker)], takes_part)
+            yield up
 
 
 def _histogram(name: str, text: str, histogram: Histogram) -> HistogramMetricFamily:

@@ -16,6 +16,7 @@ from typing import Final
 import trio
 
 from scalechat.load.assignment import Assignment, Beginning
+from scalechat.load.course import PhaseNumber
 from scalechat.load.errors import ErrorLog
 from scalechat.load.exposition import LoadCollector, serve_metrics
 from scalechat.load.health import Health
@@ -29,7 +30,8 @@ from scalechat.load.plan import SECOND_NS
 from scalechat.load.poller import Poller
 from scalechat.load.recorder import Recorder
 from scalechat.load.results import RunWriter
-from scalechat.load.timeline import PHASE_NAMES, PhaseNumber, Timeline
+from scalechat.load.tally import Tally, tally_of
+from scalechat.load.timeline import Timeline
 from scalechat.load.virtual_client import VirtualClient
 
 FLUSH_NS: Final = SECOND_NS // 10
@@ -48,7 +50,14 @@ class Instruments:
         self._clock = clock
         self._phase_ends_ns: int | None = None
         beginning = todo.beginning or Beginning(clock(), time.time_ns())
-        self.timeline = Timeline(clock, start_ns=beginning.start_ns, unix_ns=beginning.unix_ns)
+        course = todo.plan.course
+        self.timeline = Timeline(
+            clock,
+            start_ns=beginning.start_ns,
+            unix_ns=beginning.unix_ns,
+            names=course.names,
+            measured=course.measured,
+        )
         self.recorder = Recorder(todo.plan, acknowledged=todo.dialect.acknowledges)
         self.errors = ErrorLog()
         self.health = Health(clock)
@@ -86,18 +95,22 @@ class Instruments:
         if self.observer is not None:
             nursery.start_soon(self.observer.run)
         if self._todo.config.metrics_port is not None:
-            collector = LoadCollector(self.recorder, self.errors, self.health)
-            port: int = await nursery.start(serve_metrics, collector, self._todo.config.metrics_port)
+            port: int = await nursery.start(serve_metrics, LoadCollector(self.tally), self._todo.config.metrics_port)
             self._watcher.note(f"metrics of this load client: http://localhost:{port}/metrics")
 
-    def enter(self, phase: PhaseNumber, ends_ns: int | None) -> None:
+    def tally(self) -> Tally:
+        """How this process stands, for Prometheus."""
+        return tally_of(self.recorder, self.errors, self.health)
+
+    def enter(self, phase: int, ends_ns: int | None) -> None:
         """The phase begins now; `ends_ns` when it is known how long it takes."""
-        if phase is not PhaseNumber.RAMP:
+        if phase != PhaseNumber.RAMP:
             self._close_window()
             self.timeline.enter(phase)
         self.recorder.phase = phase
+        self.health.measuring = self.timeline.is_measured  # now that the window before is closed
         self._phase_ends_ns = ends_ns
-        self.journal.event("phase", PHASE_NAMES[phase], self._clock())
+        self.journal.event("phase", self.timeline.name, self._clock())
 
     def finish(self, ended_ns: int) -> None:
         """Close every account: what has not come by now never came."""
@@ -149,7 +162,8 @@ class Instruments:
         plan = self._todo.plan
         if self.recorder.has_ended:
             return 0  # everybody has said goodbye
-        if self.timeline.phase is not PhaseNumber.RAMP:
-            return len(self.clients)
-        begun = int((now_ns - self.timeline.start_ns) * plan.connections_per_s / SECOND_NS) + 1
+        begun = plan.course.clients_in(self.timeline.phase)
+        if self.timeline.phase == PhaseNumber.RAMP:
+            since_ns = now_ns - self.timeline.start_ns
+            begun = min(begun, int(since_ns * plan.connections_per_s / SECOND_NS) + 1)
         return bisect.bisect_left(self.clients, begun, key=lambda client: client.number)

@@ -20,7 +20,7 @@ from scalechat.load.recorder import Recorder
 from scalechat.load.results import RunWriter
 from scalechat.load.rows import Rows
 from scalechat.load.stretches import METRICS, Stretches
-from scalechat.load.timeline import PhaseNumber, Timeline
+from scalechat.load.timeline import Timeline
 from scalechat.load.virtual_client import VirtualClient
 
 
@@ -64,13 +64,13 @@ class Journal:
         delivery = Histogram()
         for (phase, metric), histogram in self._recorder.end_window():
             self._writer.extend_later(self._rows.histogram(metric, phase, histogram, now_ns, dt_s))
-            if phase == PhaseNumber.STEADY and metric in METRICS:
+            if phase in self._recorder.plan.course.measured and metric in METRICS:
                 self.stretches.add(metric, self._timeline.t_s(now_ns), histogram)
             if metric == "send_lag":
                 send_lag.merge(histogram)
             elif metric == "delivery":
                 delivery.merge(histogram)
-                if phase == PhaseNumber.STEADY:
+                if phase in self._recorder.plan.course.measured:
                     start_s, end_s = self._timeline.t_s(self._last_ns), self._timeline.t_s(now_ns)
                     self._log.interval(histogram, start_s=start_s, end_s=end_s)
         self._writer.append(
@@ -110,7 +110,7 @@ class Journal:
         evicted = counters.evicted - self._last_evicted
         if evicted:
             self.event("eviction", f"the server ended {evicted} connections as too slow", now_ns)
-        if self._timeline.phase is PhaseNumber.STEADY:
+        if self._timeline.is_measured:
             self.peak_open = max(self.peak_open, counters.open)
         self._last_ns, self._last_cpu_s = now_ns, pulse.cpu_s_total
         self._last_published, self._last_delivered = counters.published, counters.delivered
@@ -127,7 +127,6 @@ class Journal:
         phase_left_s: float | None,
     ) -> Snapshot:
         counters = self._recorder.counters
-        publishing = self._timeline.phase in (PhaseNumber.WARMUP, PhaseNumber.STEADY)
         window_s = max(dt_s, 1e-9)
         return Snapshot(
             phase=self._timeline.name,
@@ -136,7 +135,7 @@ class Journal:
             window_s=dt_s,
             clients=counters.open,
             target_clients=target_clients,
-            offered_per_s=self._recorder.plan.offered_per_s if publishing else 0.0,
+            offered_per_s=self._recorder.offered_per_s(now_ns) if self._timeline.is_publishing else 0.0,
             published_per_s=(counters.published - self._last_published) / window_s,
             delivered_per_s=(counters.delivered - self._last_delivered) / window_s,
             p50_ms=_ms(delivery.quantile_ns(0.5)),

@@ -1,4 +1,4 @@
-"""What one process did between the beginning and the end of the measured phase."""
+"""What one process did between the beginning and the end of the measured phases."""
 
 from __future__ import annotations
 
@@ -26,51 +26,51 @@ class Mark:
 
 
 class Measurement:
-    """Everything is nothing until the phase has been measured."""
+    """Everything is nothing until a phase has been measured; several add up."""
 
     def __init__(self, recorder: Recorder, clock: NowNs) -> None:
         self._recorder = recorder
         self._clock = clock
-        self._marks: tuple[Mark, Mark] | None = None
+        self._marks: list[tuple[Mark, Mark]] = []
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """The body is the phase; it counts when it ends by itself."""
+        """The body is a phase; it counts when it ends by itself."""
         before = self._mark()
         yield
         self._recorder.flush()
-        self._marks = (before, self._mark())
+        self._marks.append((before, self._mark()))
 
     @property
     def cpu_ratio(self) -> float:
         """CPU time over wall time."""
-        before, after = self._ends()
-        wall_ns = after.at_ns - before.at_ns
-        return (after.cpu_s - before.cpu_s) * SECOND_NS / wall_ns if wall_ns else 0.0
+        cpu_s = sum(after.cpu_s - before.cpu_s for before, after in self._marks)
+        return cpu_s * SECOND_NS / self._wall_ns if self._wall_ns else 0.0
 
     @property
     def cpu_wait_ratio(self) -> float | None:
         """Time spent waiting for a core over wall time; None where the kernel does not tell."""
-        before, after = self._ends()
-        wall_ns = after.at_ns - before.at_ns
-        if not wall_ns or after.cpu_wait_s is None or before.cpu_wait_s is None:
-            return None
-        return (after.cpu_wait_s - before.cpu_wait_s) * SECOND_NS / wall_ns
+        waited_s = 0.0
+        for before, after in self._marks:
+            if after.cpu_wait_s is None or before.cpu_wait_s is None:
+                return None
+            waited_s += after.cpu_wait_s - before.cpu_wait_s
+        return waited_s * SECOND_NS / self._wall_ns if self._wall_ns else None
 
     def steady(self, *, peak_clients: int, observer: ServerObserver | None) -> Steady:
         """As it goes into the summary."""
-        before, after = self._ends()
         return Steady(
-            duration_s=(after.at_ns - before.at_ns) / SECOND_NS,
+            duration_s=self._wall_ns / SECOND_NS,
             peak_clients=peak_clients,
-            published=after.published - before.published,
-            delivered=after.delivered - before.delivered,
+            published=sum(after.published - before.published for before, after in self._marks),
+            delivered=sum(after.delivered - before.delivered for before, after in self._marks),
             server_cpu_cores=None if observer is None else observer.cpu_cores,
             server_rss_bytes=None if observer is None else observer.rss_bytes,
         )
 
-    def _ends(self) -> tuple[Mark, Mark]:
-        return self._marks or (self._mark(),) * 2
+    @property
+    def _wall_ns(self) -> int:
+        return sum(after.at_ns - before.at_ns for before, after in self._marks)
 
     def _mark(self) -> Mark:
         counters = self._recorder.counters

@@ -15,7 +15,7 @@ from scalechat.load.pacing import NowNs, sleep_until
 from scalechat.load.plan import SECOND_NS
 from scalechat.load.results import Scalar
 from scalechat.load.scrape import MetricsPage, NoMetrics
-from scalechat.load.timeline import PhaseNumber, Timeline
+from scalechat.load.timeline import Timeline
 
 _OFFSET_NS: Final = SECOND_NS // 2
 """Scrapes fall between the ends of our own windows, so that their work does not meet."""
@@ -30,10 +30,12 @@ class ServerObserver:
         self._errors = errors
         self._timeline = timeline
         self._clock = clock
-        self._cpu: list[tuple[int, float]] = []
-        """(when, total CPU seconds) of each scrape of the measured phase."""
+        self._cpu_s, self._cpu_ns = 0.0, 0
+        """CPU seconds between scrapes that both were of a measured phase, and how long that was."""
+        self._before: tuple[int, float] | None = None
+        """(when, total CPU seconds) of the scrape before, if that was."""
         self._last: tuple[int, float] | None = None
-        """The same of the newest scrape, of any phase."""
+        """The same of the scrape before, of any phase."""
         self.glimpse: ServerGlimpse | None = None
         """What the newest scrape shows; None before the first."""
         self.rss_bytes: float | None = None
@@ -44,11 +46,8 @@ class ServerObserver:
 
     @property
     def cpu_cores(self) -> float | None:
-        """How much of a core the server used in the measured phase; None with fewer than two scrapes of it."""
-        if len(self._cpu) < 2:
-            return None
-        (first_ns, first_s), (last_ns, last_s) = self._cpu[0], self._cpu[-1]
-        return (last_s - first_s) * 1e9 / (last_ns - first_ns)
+        """How much of a core the server used while it was measured; None with fewer than two scrapes in a row."""
+        return self._cpu_s * SECOND_NS / self._cpu_ns if self._cpu_ns else None
 
     async def run(self) -> None:
         """One scrape a second, on a grid; a slow one makes the next one late and moves no other."""
@@ -73,11 +72,16 @@ class ServerObserver:
         now_ns = self._clock()
         self._journal.scraped(samples, self._page.node, now_ns)
         self._look(samples, now_ns)
-        steady = self._timeline.phase is PhaseNumber.STEADY
+        steady = self._timeline.is_measured
+        if not steady:
+            self._before = None
         for sample in samples:
             match sample.name:
                 case "process_cpu_seconds_total" if steady:
-                    self._cpu.append((now_ns, sample.value))
+                    if self._before is not None:
+                        self._cpu_ns += now_ns - self._before[0]
+                        self._cpu_s += sample.value - self._before[1]
+                    self._before = now_ns, sample.value
                 case "process_resident_memory_bytes" if steady:
                     self.rss_bytes = sample.value
                 case "scalechat_limit" if first:

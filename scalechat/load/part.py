@@ -61,15 +61,18 @@ class Part:
     started_unix_ns: int
     ended_unix_ns: int
     phases: Sequence[Phase]
+    measured: Sequence[int]
+    """The numbers of those that count, in `totals`."""
     target_version: str | None = None
     target_config: Mapping[str, Scalar] = field(default_factory=dict)
     """What the server stated in its metrics; only one process looks."""
     unseen: Sequence[Unseen] = ()
 
 
-def total(parts: Sequence[Part], phase: int, metric: str) -> Histogram:
-    """Everything counted of a metric in a phase."""
-    return _merged(parts, lambda key: key == (phase, metric))
+def total_measured(parts: Sequence[Part], metric: str) -> Histogram:
+    """Everything counted of a metric in the measured phases."""
+    measured = {phase for part in parts for phase in part.measured}
+    return _merged(parts, lambda key: key[0] in measured and key[1] == metric)
 
 
 def total_of_all_phases(parts: Sequence[Part], metric: str) -> Histogram:

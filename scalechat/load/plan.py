@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from scalechat.config import LoadConfig
+from scalechat.load.course import Course
 from scalechat.load.crowd import Crowd
 from scalechat.load.payload import HEADER_CHARS
 from scalechat.load.seeded import Chance, Draw
@@ -62,6 +63,7 @@ class Plan:
     tempo: Tempo
     is_closed_loop: bool
     """Messages are due when their publishers have been answered; only when each begins is in the plan."""
+    course: Course
     share: Share = EVERYTHING
     """Numbers, rooms and slots are the whole plan's in every process; only some of the clients are its own."""
 
@@ -81,6 +83,7 @@ class Plan:
             crowd=crowd,
             tempo=Tempo.of(config),
             is_closed_loop=config.loop == "closed",
+            course=Course.of(config),
             share=share,
         )
 
@@ -149,15 +152,17 @@ class Schedule:
 
     Client k's n-th message is due at ``phase_k + n · period``, with the phase drawn from the seed (``fixed``), moved by
     a draw of its own (``jittered``); for ``poisson`` the gaps are exponential with the period as their mean. A client's
-    times never decrease. All that is in beats of the plan's tempo: the heap holds beats, who asks gets ns.
+    times never decrease; what is due while it is not to be there, by the course, is left out. All that is in beats of
+    the plan's tempo: the heap holds beats, who asks gets ns.
     """
 
-    __slots__ = ("_chance", "_due", "_end", "_phases", "_plan", "_when")
+    __slots__ = ("_chance", "_due", "_end", "_everybody", "_phases", "_plan", "_when")
 
     def __init__(self, plan: Plan, *, end_ns: int) -> None:
         self._plan = plan
         self._end = plan.tempo.beats_by(end_ns)
         self._when = int if plan.tempo.is_steady else plan.tempo.when
+        self._everybody = all(leg.clients == plan.clients for leg in plan.course.legs)
         self._chance = Chance(plan.seed)
         self._phases = [
             int(self._chance.uniform(Draw.PHASE, client) * plan.period_ns) for client in range(plan.publishers)
@@ -173,7 +178,7 @@ class Schedule:
 
     def take_due(self, until_ns: int) -> Iterator[tuple[int, int, int]]:
         """(due, client, number) of each message due at `until_ns` or before; whatever is yielded is taken."""
-        due = self._due
+        due, plan = self._due, self._plan
         while due and (at := self._when(due[0][0])) <= until_ns:
             beat, client, number = due[0]
             following = self._time(client, number + 1, beat)
@@ -181,7 +186,8 @@ class Schedule:
                 heapq.heapreplace(due, (following, client, number + 1))
             else:
                 heapq.heappop(due)
-            yield at, client, number
+            if self._everybody or client < plan.course.clients_at(at - plan.course.warmup_ns):
+                yield at, client, number
 
     def begins_ns(self, client: int) -> int:
         """When the client's grid begins."""

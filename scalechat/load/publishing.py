@@ -14,7 +14,7 @@ from scalechat.load.virtual_client import VirtualClient
 
 
 class Publishing:
-    """One schedule that begins at `begin_ns`, with the measured phase from `steady_ns` to `end_ns` (run's clock)."""
+    """One schedule that begins at `begin_ns`; its warm-up ends at `steady_ns`, its legs at `end_ns` (run's clock)."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Publishing:
         self.finished = trio.Event()
         """Every message of the schedule was released."""
         self.intended = 0
-        """Messages of the measured phase that were due."""
+        """Messages of the measured phases that were due."""
         self.late = 0
         """Those that the generator got to later than that, or not at all."""
 
@@ -74,7 +74,8 @@ class Publishing:
         """Count what was not released by now as late; of a closed loop nothing else was due."""
         if self._answer_timeout_s is not None:
             return
-        forgotten = sum(1 for _ in self._schedule.take_due(self.end_ns - self._begin_ns))
+        due = self._schedule.take_due(self.end_ns - self._begin_ns)
+        forgotten = sum(self._recorder.is_measured(self._begin_ns + at_ns) for at_ns, _client, _number in due)
         self.intended += forgotten
         self.late += forgotten
 
@@ -90,7 +91,7 @@ class Publishing:
 
     def _count(self, intended_ns: int) -> None:
         self._recorder.counters.intended += 1
-        if intended_ns < self.steady_ns:
+        if not self._recorder.is_measured(intended_ns):
             return
         self.intended += 1
         if self._clock() > self.end_ns:

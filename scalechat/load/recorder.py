@@ -14,12 +14,12 @@ import numpy as np
 from scalechat.load.broadcast import Broadcast
 from scalechat.load.broadcasts import Broadcasts
 from scalechat.load.counters import Counters
+from scalechat.load.course import PhaseNumber
 from scalechat.load.deliveries import Deliveries
 from scalechat.load.histogram import Histogram
 from scalechat.load.ledger import Outcome, RecipientLedger
 from scalechat.load.plan import Plan
 from scalechat.load.roll import Roll
-from scalechat.load.timeline import PhaseNumber
 from scalechat.load.windows import Key, Windows
 
 
@@ -35,7 +35,8 @@ class Recorder:
         self.broadcasts = Broadcasts(acknowledged=acknowledged)
         self.windows = Windows()
         self.deliveries = Deliveries(plan, self.broadcasts, self.windows, self.counters)
-        self.phase = PhaseNumber.RAMP
+        self._measured = plan.course.measured
+        self.phase: int = PhaseNumber.RAMP
         """The current phase: of what is counted here and is not a message."""
         self.steady_from_ns = 0
         """Messages intended before are warm-up."""
@@ -75,7 +76,7 @@ class Recorder:
         )
         self.counters.published += 1
         self.counters.expected += expected
-        self.in_time += self.steady_from_ns <= intended_ns and sent_ns <= self.steady_until_ns
+        self.in_time += phase in self._measured and sent_ns <= self.steady_until_ns
         if due_ns is not None:
             self.windows.add("send_lag", sent_ns - due_ns, phase)
 
@@ -149,7 +150,7 @@ class Recorder:
     def join(self, client: int) -> RecipientLedger:
         """The client has joined its room: what is published from now on is expected there."""
         # Before the warm-up nobody has published anything, here or elsewhere.
-        return self.roll.join(client, late=self.phase is not PhaseNumber.RAMP)
+        return self.roll.join(client, late=self.phase != PhaseNumber.RAMP)
 
     def leave(
         self, client: int, ledger: RecipientLedger, *, beyond: Sequence[int] | None = None, for_good: bool = False
@@ -229,5 +230,15 @@ class Recorder:
         """Expected deliveries that have not come, late ones and lost ones alike."""
         return self.counters.expected - self.counters.delivered
 
-    def _phase_of(self, intended_ns: int) -> PhaseNumber:
-        return PhaseNumber.STEADY if intended_ns >= self.steady_from_ns else PhaseNumber.WARMUP
+    def offered_per_s(self, now_ns: int) -> float:
+        """Messages due per second, by the plan, while it publishes."""
+        plan, at_ns = self.plan, now_ns - self.steady_from_ns
+        there = min(1.0, plan.course.clients_at(at_ns) / (plan.publishers or 1))
+        return plan.offered_per_s * there * plan.tempo.rate_at(max(0, at_ns + plan.course.warmup_ns))
+
+    def is_measured(self, intended_ns: int) -> bool:
+        """Whether a message that is intended then counts."""
+        return self._phase_of(intended_ns) in self._measured
+
+    def _phase_of(self, intended_ns: int) -> int:
+        return self.plan.course.phase_at(intended_ns - self.steady_from_ns)

@@ -25,7 +25,7 @@ from scalechat.load.results import (
     TimeseriesRow,
 )
 from scalechat.load.scrape import labels_text
-from scalechat.load.timeline import PHASE_NAMES, Timeline
+from scalechat.load.timeline import Timeline
 from scalechat.load.virtual_client import VirtualClient
 
 
@@ -57,7 +57,7 @@ class Rows:
             t_s=self.timeline.t_s(entry.first_ns),
             ts_unix_ns=self.timeline.unix_ns(entry.first_ns),
             worker_id=self.worker_id,
-            phase=PHASE_NAMES[entry.phase],
+            phase=self.recorder.plan.course.names[entry.phase],
             kind=kind,
             count=entry.count,
             last_s=self.timeline.t_s(entry.last_ns),
@@ -87,7 +87,7 @@ class Rows:
                 t_s=t_s,
                 dt_s=round(dt_s, 6),
                 worker_id=self.worker_id,
-                phase=PHASE_NAMES[phase],
+                phase=self.recorder.plan.course.names[phase],
                 metric=metric,
                 bucket_low_ns=low,
                 bucket_high_ns=high,
@@ -164,7 +164,7 @@ class Rows:
             t_s=timeline.t_s(message.intended_ns),
             ts_unix_ns=timeline.unix_ns(message.intended_ns),
             worker_id=self.worker_id,
-            phase=PHASE_NAMES[message.phase],
+            phase=self.recorder.plan.course.names[message.phase],
             msg_id=f"{message.publisher}-{message.number}",
             publisher=names.member(message.publisher),
             room=names.room(message.room),
@@ -196,7 +196,7 @@ class Rows:
             t_s=timeline.t_s(connection.intended_ns),
             ts_unix_ns=timeline.unix_ns(connection.intended_ns),
             worker_id=self.worker_id,
-            phase=PHASE_NAMES[connection.phase],
+            phase=self.recorder.plan.course.names[connection.phase],
             connection_id=_connection_id(number, connection.ordinal),
             client_id=self.names.member(number),
             kind=recorder.plan.crowd.name_of(number),

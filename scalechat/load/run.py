@@ -1,4 +1,4 @@
-"""One run, phase after phase: ramp, warm-up, steady, drain.
+"""One run, phase after phase: ramp, warm-up, one leg or several (see `course`), drain.
 
 Nurseries, outermost first: *instruments* (poller, ticker, loop lag, scraping, own metrics) end last; *load* holds a
 task for each client and the dispatcher. The phases are a plain sequence in `Run.carry_out`. Whatever ends a run
@@ -9,6 +9,7 @@ as always, so what was measured is written.
 from __future__ import annotations
 
 import gc
+from contextlib import nullcontext
 from functools import partial
 from random import Random
 from typing import Final
@@ -17,8 +18,10 @@ import trio
 
 from scalechat.client.shared_reader import SharedReader
 from scalechat.load.assignment import Assignment
+from scalechat.load.attendance import LOST, Attendance
 from scalechat.load.collector import FREEZE_EVERY, quiet_collector
 from scalechat.load.company import Company
+from scalechat.load.course import Leg, PhaseNumber
 from scalechat.load.decoding import Decoder
 from scalechat.load.ending import Ending, Interruption
 from scalechat.load.instruments import Instruments
@@ -33,7 +36,8 @@ from scalechat.load.room_stream import RoomStream
 from scalechat.load.seeded import Chance
 from scalechat.load.stage import Stage
 from scalechat.load.surroundings import Surroundings
-from scalechat.load.timeline import PhaseNumber
+from scalechat.load.tally import Tally
+from scalechat.load.turnout import Turnout
 from scalechat.load.verdict import Facts
 from scalechat.load.virtual_client import VirtualClient
 
@@ -42,7 +46,6 @@ SETTLE_NS: Final = SECOND_NS // 5
 GRACE_S: Final = 0.2
 """When everything has arrived, so long for whatever arrives once more."""
 NOBODY_CONNECTED: Final = "no client could connect"
-ALL_LOST: Final = "the server closed or lost every connection"
 LOOK_S: Final = 0.02
 """Between two looks whether the drain is over."""
 STARTS_PER_TURN: Final = 16
@@ -68,21 +71,17 @@ class Run:
         self._company = company
         self._clock = clock
         self._ending = Ending(lambda why: self._instruments.say("end", why, f"ending the run: {why}"))
-        self._settled = trio.Event()
-        mine = todo.plan.mine()
-        self._unsettled = len(mine)
-        if not mine:
-            self._settled.set()
         self._begin_ns: int | None = None
         """When publishing begins, as agreed with the other processes."""
-        self._deserted = trio.Event()
-        """No connection is open, and clients try to come back."""
         self._publishing: Publishing | None = None
         self._instruments = Instruments(todo, writer, watcher, clock)
         self._recorder = self._instruments.recorder
+        mine = todo.plan.mine()
+        first = todo.plan.course.legs[0].clients
+        self._clients = self._instruments.clients
+        self._attendance = Attendance(self._clients, sum(number < first for number in mine), self._recorder.counters)
         self._measurement = Measurement(self._recorder, clock)
-        length_s = todo.config.warmup_s + todo.config.steady_s
-        self._recorder.roll.elsewhere.most = todo.plan.most_messages(round(length_s * SECOND_NS))
+        self._recorder.roll.elsewhere.most = todo.plan.most_messages(todo.plan.course.length_ns)
         decode = Decoder(todo.dialect, todo.names, self._recorder).batch
         world = Surroundings(
             connector=todo.connector,
@@ -100,12 +99,11 @@ class Run:
             reconnects=not todo.config.no_reconnect,
             connect_timeout_s=todo.config.connect_timeout_s,
             unix_offset_ns=self._instruments.timeline.unix_offset_ns,
-            on_settled=self._on_settled,
+            on_settled=self._attendance.settled,
             on_left=self._on_left,
             on_replaced=self._instruments.journal.replaced,
         )
-        self._clients = [VirtualClient(number, world) for number in mine]
-        self._instruments.clients += self._clients
+        self._clients += [VirtualClient(number, world) for number in mine]
 
     async def carry_out(self) -> Part:
         """Do it. Cancelled, the run stays unfinished: readable tables, no ``run.json``."""
@@ -118,7 +116,7 @@ class Run:
                     with quiet_collector():
                         await self._ramp(load)
                         if not self._ending.is_early:
-                            await self._publish()
+                            await self._publish(load)
                         await self._drain()
                         await self._part()
                     await self._say_goodbye()
@@ -127,6 +125,10 @@ class Run:
                 self._instruments.finish(ended_ns)
                 instruments.cancel_scope.cancel()
         return self._own_part(ended_ns)
+
+    def tally(self) -> Tally:
+        """How it stands, for Prometheus."""
+        return self._instruments.tally()
 
     async def _obey(self) -> None:
         await self._interruption.asked.wait()
@@ -139,7 +141,8 @@ class Run:
         self._instruments.enter(PhaseNumber.RAMP, None)
         if self._plan.is_closed_loop and self._plan.share.index == 0:
             self._instruments.say("closed_loop", CLOSED_LOOP, CLOSED_LOOP)
-        for client in self._clients:
+        there = [client for client in self._clients if client.number < self._plan.course.legs[0].clients]
+        for client in there:
             at_ns = self._instruments.timeline.start_ns + self._plan.connect_ns(client.number)
             if at_ns > self._clock():
                 await self._ending.unless_over(partial(sleep_until, at_ns, self._clock))
@@ -150,35 +153,35 @@ class Run:
             if client.number % FREEZE_EVERY == 0:
                 gc.freeze()
             load.start_soon(client.run, at_ns)
-        await self._ending.unless_over(self._settled.wait)
+        await self._ending.unless_over(self._attendance.wait_settled)
         await self._ending.unless_over(self._gather)
         failed = sum(self._recorder.counters.connect_failures.values())
         if failed:
             example = next(client.failure.text for client in self._clients if client.failure is not None)
-            line = f"{failed} of {len(self._clients)} clients could not connect: {example}"
+            line = f"{failed} of {len(there)} clients could not connect: {example}"
             self._instruments.say("connect_failures", line, line)
-        if not self._recorder.counters.open:
-            self._company.forlorn(NOBODY_CONNECTED if failed else ALL_LOST)
+        if there and not self._recorder.counters.open:
+            self._company.forlorn(NOBODY_CONNECTED if failed else LOST)
 
-    async def _publish(self) -> None:
-        """Warm-up and steady phase: the schedule runs, and the second of them is measured. Then the drain begins."""
+    async def _publish(self, clients: trio.Nursery) -> None:
+        """Warm-up and legs: the schedule runs. Then the drain begins."""
         gc.collect()
         gc.freeze()
         config = self._todo.config
-        warmup_ns, duration_ns = round(config.warmup_s * SECOND_NS), round(config.steady_s * SECOND_NS)
-        schedule = Schedule(self._plan, end_ns=warmup_ns + duration_ns)
+        course = self._plan.course
+        schedule = Schedule(self._plan, end_ns=course.length_ns)
         begin_ns = self._begin_ns or self._clock() + (0 if self._todo.dialect.confirms else SETTLE_NS)
-        self._recorder.steady_from_ns = begin_ns + warmup_ns
-        self._recorder.steady_until_ns = begin_ns + warmup_ns + duration_ns
-        stage = Stage(config.events, config.steps, self._plan, self._clients, self._instruments.say)
+        self._recorder.steady_from_ns = begin_ns + course.warmup_ns
+        self._recorder.steady_until_ns = begin_ns + course.length_ns
+        stage = Stage(config.events, self._plan, self._clients, self._instruments.say)
         load = self._publishing = Publishing(
             schedule,
             self._clients,
             self._recorder,
             self._clock,
             begin_ns=begin_ns,
-            steady_ns=begin_ns + warmup_ns,
-            end_ns=begin_ns + warmup_ns + duration_ns,
+            steady_ns=self._recorder.steady_from_ns,
+            end_ns=self._recorder.steady_until_ns,
             answer_timeout_s=config.answer_timeout_s if config.loop == "closed" else None,
             on_timeout=lambda: self._instruments.errors.note(
                 "answer_timeout",
@@ -190,16 +193,22 @@ class Run:
         async with trio.open_nursery() as pacing:
             pacing.start_soon(load.run)
             pacing.start_soon(stage.run, self._recorder.steady_from_ns, self._clock)
-            pacing.start_soon(self._wait_for_somebody)
+            if len(course.legs) > 1:
+                turnout = Turnout(course, self._clients, self._plan.connections_per_s, self._clock)
+                pacing.start_soon(turnout.run, load.steady_ns, clients)
+            pacing.start_soon(self._attendance.watch, config.connect_timeout_s, self._company.forlorn)
             await self._ending.unless_over(partial(sleep_until, begin_ns, self._clock))
-            if warmup_ns and not self._ending.is_early:
+            if course.warmup_ns and not self._ending.is_early:
                 self._instruments.enter(PhaseNumber.WARMUP, load.steady_ns)
                 await self._ending.unless_over(partial(sleep_until, load.steady_ns, self._clock))
-            if not self._ending.is_early:
-                self._instruments.enter(PhaseNumber.STEADY, load.end_ns)
-                await self._measure(load.end_ns)
+            for leg, step in zip(course.legs, config.steps, strict=True):
+                if not self._ending.is_early:
+                    self._attendance.meant = sum(client.number < leg.clients for client in self._clients)
+                    self._instruments.enter(leg.number, load.steady_ns + leg.end_ns)
+                    if len(course.legs) > 1:
+                        self._instruments.say("step", *[step.told] * 2)
+                    await self._pass(leg, load.steady_ns + leg.end_ns)
             self._instruments.enter(PhaseNumber.DRAIN, None)
-            self._instruments.health.measuring = False  # now that its last window is closed
             if not self._ending.is_early:
                 # A dispatcher that is behind may catch up: late messages are the server's business as well.
                 with trio.move_on_after(config.drain_s):
@@ -208,18 +217,17 @@ class Run:
         if not self._ending.is_early:
             load.give_up()
 
-    async def _measure(self, until_ns: int) -> None:
-        with self._measurement.taken():
-            self._instruments.health.measuring = True
+    async def _pass(self, leg: Leg, until_ns: int) -> None:
+        with self._measurement.taken() if leg.measured else nullcontext():
             await self._ending.unless_over(partial(sleep_until, until_ns, self._clock))
 
     async def _drain(self) -> None:
         """Wait for what is under way: until everything has come, nothing more can come, or time is up."""
-        if self._instruments.timeline.phase is not PhaseNumber.DRAIN:
+        if self._instruments.timeline.phase != PhaseNumber.DRAIN:
             self._instruments.enter(PhaseNumber.DRAIN, None)
         with trio.move_on_after(self._todo.config.drain_s):
             self._company.announce(self._recorder, final=False)
-            while not self._interruption.hurry.is_set() and self._anybody():
+            while not self._interruption.hurry.is_set() and self._attendance.has_anybody:
                 if not self._under_way():
                     await trio.sleep(GRACE_S)
                     return
@@ -238,17 +246,13 @@ class Run:
         if not self._recorder.roll.elsewhere.is_settled:
             self._recorder.settle()
         recorder, counters = self._recorder, self._recorder.counters
-        if counters.open == len(self._clients):
+        if self._attendance.is_full:
             if recorder.acknowledged and counters.published > counters.acked + counters.rejected:
                 return True
             if not counters.rejected:
                 return recorder.outstanding > 0
         # Who is gone gets nothing any more, and a refused message that came all the same stands for no other.
-        return any(client.awaits for client in self._clients)
-
-    def _anybody(self) -> bool:
-        """Whether there is a connection, or somebody who means to have one again."""
-        return self._recorder.counters.open > 0 or any(client.is_away for client in self._clients)
+        return self._attendance.awaits
 
     async def _gather(self) -> None:
         self._begin_ns = await self._company.gather()
@@ -258,32 +262,10 @@ class Run:
             for client in self._clients:
                 nursery.start_soon(client.close)
 
-    # --- what clients tell -------------------------------------------------------------------------------------------
-
-    def _on_settled(self) -> None:
-        self._unsettled -= 1
-        if not self._unsettled:
-            self._settled.set()
-
     def _on_left(self) -> None:
         """A connection ended before its time."""
-        publishing = self._instruments.timeline.phase in (PhaseNumber.WARMUP, PhaseNumber.STEADY)
-        if publishing and not self._recorder.counters.open:
-            if self._anybody():
-                self._deserted.set()
-            else:
-                self._company.forlorn(ALL_LOST)
-
-    async def _wait_for_somebody(self) -> None:
-        """When everybody is away, somebody is to be back in the time that a connection may take."""
-        while True:
-            await self._deserted.wait()
-            self._deserted = trio.Event()
-            with trio.move_on_after(self._todo.config.connect_timeout_s):
-                while not self._recorder.counters.open:  # noqa: ASYNC110 - counters have no events
-                    await trio.sleep(LOOK_S)
-            if not self._recorder.counters.open:
-                self._company.forlorn(f"{ALL_LOST} and nobody came back")
+        if self._instruments.timeline.is_publishing:
+            self._attendance.left(self._company.forlorn)
 
     def _own_part(self, ended_ns: int) -> Part:
         instruments, counters = self._instruments, self._recorder.counters
@@ -304,6 +286,7 @@ class Run:
             started_unix_ns=timeline.unix_ns(timeline.start_ns),
             ended_unix_ns=timeline.unix_ns(ended_ns),
             phases=timeline.phases(ended_ns),
+            measured=sorted(self._plan.course.measured),
             target_version=None if observer is None else observer.version,
             target_config={} if observer is None else observer.stated,
             unseen=[Unseen(*stretch) for stretch in self._recorder.roll.unseen()],
@@ -318,7 +301,7 @@ class Run:
             cpu_ratio=measurement.cpu_ratio,
             cpu_wait_ratio=measurement.cpu_wait_ratio,
             loop_lag_p99_ns=self._instruments.health.lag_p99_ns,
-            send_lag_p50_ns=self._recorder.windows.total(PhaseNumber.STEADY, "send_lag").quantile_ns(0.5),
+            send_lag_p50_ns=self._recorder.windows.merged("send_lag", self._plan.course.measured).quantile_ns(0.5),
             intended=0 if load is None else load.intended,
             in_time=0 if load is None else load.in_time,
             late=0 if load is None else load.late,

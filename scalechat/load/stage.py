@@ -13,7 +13,7 @@ from scalechat.load.pacing import NowNs, sleep_until
 from scalechat.load.plan import SECOND_NS, Plan
 from scalechat.load.seeded import Chance, Draw
 from scalechat.load.virtual_client import VirtualClient
-from scalechat.scenario import Burst, Event, Pause, ReconnectStorm, Step
+from scalechat.scenario import Burst, Event, Pause, ReconnectStorm
 
 Say = Callable[[str, str, str], None]
 """(kind, detail for the run, line for a person)."""
@@ -25,13 +25,11 @@ class Stage:
     def __init__(
         self,
         events: Sequence[Event],
-        steps: Sequence[Step],
         plan: Plan,
         clients: Sequence[VirtualClient],
         say: Say,
     ) -> None:
         self._events = events
-        self._steps = steps
         self._plan = plan
         self._clients = clients
         self._say = say
@@ -40,16 +38,8 @@ class Stage:
     async def run(self, begin_ns: int, clock: NowNs) -> None:
         """Let each event happen at its time after `begin_ns`; cancel it to stop."""
         async with trio.open_nursery() as nursery:
-            if len(self._steps) > 1:
-                nursery.start_soon(self._step, begin_ns, clock)
             for number, event in enumerate(self._events):
                 nursery.start_soon(self._happen, number, event, begin_ns + round(event.at_s * SECOND_NS), clock)
-
-    async def _step(self, begin_ns: int, clock: NowNs) -> None:
-        for step in self._steps:
-            await sleep_until(begin_ns, clock)
-            self._tell("step", f"{step.name}: {step.rate:g} times the usual rate for {step.duration_s:g} s")
-            begin_ns += round(step.duration_s * SECOND_NS)
 
     async def _happen(self, number: int, event: Event, at_ns: int, clock: NowNs) -> None:
         await sleep_until(at_ns, clock)

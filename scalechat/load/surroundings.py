@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from scalechat.client.shared_reader import SharedReader
 from scalechat.load.connector import Connector
+from scalechat.load.course import PhaseNumber
 from scalechat.load.decoding import Batch
 from scalechat.load.dialects import Dialect, Names
 from scalechat.load.errors import ErrorLog
@@ -17,7 +18,6 @@ from scalechat.load.poller import Poller
 from scalechat.load.recorder import Recorder
 from scalechat.load.room_stream import RoomStream
 from scalechat.load.seeded import Chance
-from scalechat.load.timeline import PhaseNumber
 
 if TYPE_CHECKING:
     from scalechat.load.virtual_client import VirtualClient
@@ -56,7 +56,7 @@ class Surroundings:
 
     def is_draining(self) -> bool:
         """Whether the run is waiting for what is under way: then nobody is slow any more."""
-        return self.recorder.phase is PhaseNumber.DRAIN
+        return self.recorder.phase == PhaseNumber.DRAIN
 
     def error(self, kind: str, text: str) -> None:
         """Something went wrong, now."""

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import enum
-from typing import Final, Literal
+from collections.abc import Container, Mapping
+from typing import Final
 
+from scalechat.load.course import FIRST_LEG, PHASE_NAMES, PhaseNumber
 from scalechat.load.pacing import NowNs
 from scalechat.load.results import Phase, PhaseKind
 
-
-class PhaseNumber(enum.IntEnum):
-    """The phases of a run, in order."""
-
-    RAMP = 0
-    WARMUP = 1
-    STEADY = 2
-    DRAIN = 3
-
-
-PHASE_NAMES: Final[dict[int, Literal["ramp", "warmup", "steady", "drain"]]] = {
+_KINDS: Final[dict[int, PhaseKind]] = {
     PhaseNumber.RAMP: "ramp",
     PhaseNumber.WARMUP: "warmup",
-    PhaseNumber.STEADY: "steady",
     PhaseNumber.DRAIN: "drain",
 }
 
@@ -29,26 +19,46 @@ PHASE_NAMES: Final[dict[int, Literal["ramp", "warmup", "steady", "drain"]]] = {
 class Timeline:
     """The phases so far. `start_ns` is the run's beginning on its clock: ``t_s`` counts from there."""
 
-    __slots__ = ("_began", "_clock", "_unix_offset_ns", "start_ns")
+    __slots__ = ("_began", "_clock", "_measured", "_names", "_unix_offset_ns", "start_ns")
 
-    def __init__(self, clock: NowNs, *, start_ns: int, unix_ns: int) -> None:
+    def __init__(
+        self,
+        clock: NowNs,
+        *,
+        start_ns: int,
+        unix_ns: int,
+        names: Mapping[int, str] = PHASE_NAMES,
+        measured: Container[int] = (FIRST_LEG,),
+    ) -> None:
         """The run begins at `start_ns`, which is `unix_ns` on the wall clock: one that is set later moves nothing."""
         self._clock = clock
+        self._names = names
+        self._measured = measured
         self.start_ns = start_ns
         self._unix_offset_ns = unix_ns - self.start_ns
-        self._began: list[tuple[PhaseNumber, int]] = [(PhaseNumber.RAMP, self.start_ns)]
+        self._began: list[tuple[int, int]] = [(PhaseNumber.RAMP, self.start_ns)]
 
     @property
-    def phase(self) -> PhaseNumber:
+    def phase(self) -> int:
         """The phase of now."""
         return self._began[-1][0]
 
     @property
+    def is_publishing(self) -> bool:
+        """Whether messages are due: neither ramp nor drain."""
+        return self.phase not in (PhaseNumber.RAMP, PhaseNumber.DRAIN)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the phase of now counts."""
+        return self.phase in self._measured
+
+    @property
     def name(self) -> str:
         """Its name."""
-        return PHASE_NAMES[self.phase]
+        return self._names[self.phase]
 
-    def enter(self, phase: PhaseNumber) -> None:
+    def enter(self, phase: int) -> None:
         """The phase begins now."""
         self._began.append((phase, self._clock()))
 
@@ -69,9 +79,13 @@ class Timeline:
         """The phases of a run that ends at `end_ns`."""
         ends = [*(began for _phase, began in self._began[1:]), end_ns]
         began = zip(self._began, ends, strict=True)
-        return [_phase(phase, self.t_s(start_ns), self.t_s(end_ns)) for (phase, start_ns), end_ns in began]
-
-
-def _phase(phase: PhaseNumber, start_s: float, end_s: float) -> Phase:
-    kind: PhaseKind = PHASE_NAMES[phase]
-    return Phase(name=kind, kind=kind, start_s=start_s, end_s=end_s, measured=phase is PhaseNumber.STEADY)
+        return [
+            Phase(
+                name=self._names[phase],
+                kind=_KINDS.get(phase, "steady"),
+                start_s=self.t_s(start_ns),
+                end_s=self.t_s(end_ns),
+                measured=phase in self._measured,
+            )
+            for (phase, start_ns), end_ns in began
+        ]

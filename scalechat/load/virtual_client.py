@@ -1,8 +1,7 @@
 """One simulated client: joins its room, publishes when told, accounts for all it receives, and stays connected.
 
-A client has one connection after another. Between two of them it is *away*: it comes back when a person's client would
-(full jitter, see `scalechat.client.reconnect`), or when the scenario that took it away says so. What that is to the
-ledger:
+A client has one connection after another. Between two of them it is *away* (for how long says `comeback`). What that is
+to the ledger:
 
 * A client that resumes (it asks for what came after its last position) stays a member while it is away: what is
   published meanwhile is expected, counts as delivered when the replay brings it, from its intended time, and is
@@ -23,15 +22,12 @@ from typing import Final
 
 import trio
 
-from scalechat.client.reconnect import Backoff
 from scalechat.load import payload
+from scalechat.load.comeback import Comeback
 from scalechat.load.connection import Connection
 from scalechat.load.connector import Failure
 from scalechat.load.inbox import Inbox
-from scalechat.load.seeded import Draw
 from scalechat.load.surroundings import Surroundings
-from scalechat.scenario import Churning
-from scalechat.wire.closing import LOST
 from scalechat.wire.messages import Joined, Position
 
 MAX_WAITING: Final = 64
@@ -43,17 +39,18 @@ class VirtualClient:
 
     __slots__ = (
         "_asked",
-        "_away_s",
-        "_backoff",
         "_beyond",
+        "_comeback",
         "_connection",
         "_inbox",
-        "_kind",
         "_leaving",
+        "_ordinal",
         "_position",
         "_publish",
+        "_retired",
         "_room",
         "_settled",
+        "_staying",
         "_waiting",
         "_world",
         "is_away",
@@ -64,18 +61,18 @@ class VirtualClient:
         plan = world.recorder.plan
         self.number = number
         self.is_away = False
-        """Its connection is over and it means to come back."""
+        """Its connection is over and it means to come back, or it is expected to come."""
         self._world = world
-        self._kind = plan.crowd.kind_of(number)
+        self._comeback = Comeback(number, world)
         self._room = world.names.room(plan.room_of(number))
         publishes = number < plan.publishers
         self._publish = world.dialect.publish(world.names, number, self._room) if publishes else None
         self._inbox = Inbox(number, world, self)
         self._connection: Connection | None = None
-        self._settled = self._leaving = False
-        self._away_s: float | None = None
-        """How long it stays away, when the scenario and not the server says so."""
-        self._backoff: Backoff | None = None
+        self._settled = self._leaving = self._retired = False
+        self._ordinal = 0
+        """Of the next connection."""
+        self._staying = trio.CancelScope()
         self._position: Position | None = None
         """Where the last connection began; `Inbox.seq` goes on from there."""
         self._beyond: Sequence[int] | None = None
@@ -119,25 +116,38 @@ class VirtualClient:
     # --- life --------------------------------------------------------------------------------------------------------
 
     async def run(self, intended_ns: int) -> None:
-        """Be connected, as long as that is possible and wanted."""
-        world = self._world
-        ordinal = 0
+        """Be connected, as long as that is possible and wanted. May be run again when it has retired."""
+        self._retired, self._staying = False, trio.CancelScope()
         try:
-            while True:
-                connection = self._connection = Connection(self, world, self.number, ordinal, intended_ns)
-                await connection.run(self._resource())
-                self._settle()
-                wait_s = self._wait_s(connection)
-                if wait_s is None:
-                    return
-                self.is_away = True
-                intended_ns = world.clock() + round(wait_s * 1e9)
-                await trio.sleep(wait_s)
-                world.on_replaced(self)
-                ordinal += 1
+            with self._staying:
+                await self._stay(intended_ns)
         finally:
             self._give_up()
             self._settle()
+
+    async def _stay(self, intended_ns: int) -> None:
+        world = self._world
+        while True:
+            if self._connection is not None:
+                world.on_replaced(self)
+            connection = self._connection = Connection(self, world, self.number, self._ordinal, intended_ns)
+            self._ordinal += 1
+            await connection.run(self._resource())
+            self._settle()
+            gone = self._leaving or self._retired
+            wait_s = None if gone else self._comeback.wait_s(connection, trio.current_time())
+            if wait_s is None:
+                return
+            self.is_away = True
+            intended_ns = world.clock() + round(wait_s * 1e9)
+            await trio.sleep(wait_s)
+
+    async def retire(self) -> None:
+        """Say goodbye and stay away, as the plan wants it: what is under way to it is not waited for."""
+        self._retired = True
+        if self._connection is not None:
+            await self._connection.close()
+        self._staying.cancel()
 
     async def close(self) -> None:
         """Say goodbye, if it is there; `run` then ends, or is to be cancelled."""
@@ -148,7 +158,7 @@ class VirtualClient:
     def drop(self, away_s: float) -> None:
         """Lose the connection, now, and dial again after so long."""
         if self._connection is not None and self.is_open:
-            self._away_s = away_s
+            self._comeback.planned(away_s)
             self._connection.cut()
 
     def _resource(self) -> str:
@@ -157,33 +167,6 @@ class VirtualClient:
         if self._beyond is None or self._position is None:
             return resource
         return f"{resource}&since_epoch={self._position.epoch}&since_seq={self._inbox.seq}"
-
-    def _wait_s(self, connection: Connection) -> float | None:
-        """How long to wait before the next connection; None when there is to be none."""
-        now_s = trio.current_time()
-        if self._leaving or not self._world.reconnects:
-            return None
-        if connection.opened_ns is None:
-            # Who never was there is told of when the ramp ends, and does not come later.
-            return self._patient().failed(now_s) if connection.ordinal else None
-        if connection.closed_by == "client":
-            away_s, self._away_s = self._away_s, None
-            return self._drawn_s(2 * connection.ordinal + 1) if away_s is None else away_s
-        code = LOST.code if connection.close_code is None else connection.close_code
-        return self._patient().ended(now_s, code, connection.close_reason)
-
-    def _patient(self) -> Backoff:
-        if self._backoff is None:
-            self._backoff = Backoff(self._world.random)
-        return self._backoff
-
-    def _drawn_s(self, number: int) -> float:
-        """How long a connection of a churning client lasts (even numbers), or it stays away; for ever for others."""
-        if not isinstance(self._kind, Churning):
-            return 0.0 if number % 2 else float("inf")
-        middle_s = self._kind.away_s if number % 2 else self._kind.every_s
-        drawn = self._world.chance.uniform(Draw.CHURN, self.number, number)
-        return middle_s * (1 + self._kind.jitter * (2 * drawn - 1))
 
     def _give_up(self) -> None:
         """It does not come back."""
@@ -220,11 +203,10 @@ class VirtualClient:
         recorder.counters.reconnects += connection.ordinal > 0
         connection.join_order = recorder.roll.members[recorder.plan.room_of(self.number)]
         self.is_away = False
-        if self._backoff is not None:
-            self._backoff.connected(trio.current_time())
+        self._comeback.connected(trio.current_time())
         resumed, self._beyond = self._beyond is not None, None
         ledger = self._inbox.open(self._world.clock(), again=resumed)
-        connection.open(ledger, for_s=self._drawn_s(2 * connection.ordinal))
+        connection.open(ledger, for_s=self._comeback.lasts_s(connection.ordinal))
         if said is not None:
             if resumed and not said.recovered:
                 self._world.error("not_recovered", "the server's log no longer reached back to where the client was")
@@ -250,18 +232,19 @@ class VirtualClient:
             recorder.leave(self.number, ledger)
             return
         reached = ledger.reached() if of_own_will else None
-        self.is_away = self._world.reconnects
-        if self.is_away and self._position is not None and getattr(self._kind, "resume", True):
+        self.is_away = self._world.reconnects and not self._retired
+        if self.is_away and self._position is not None and self._comeback.resumes:
             published = recorder.roll.published_by[recorder.plan.room_of(self.number)]
             self._beyond = list(published) if reached is None else reached
         else:
             recorder.leave(self.number, ledger, beyond=reached)
             self._inbox.forget()
-        self._world.on_left()
+        if not self._retired:
+            self._world.on_left()
 
     def told(self, after_ms: int) -> None:
         """The server asks to come back so much later, after it will have closed the connection."""
-        self._patient().told(trio.current_time(), after_ms)
+        self._comeback.told(trio.current_time(), after_ms)
 
     def answer(self, payload: bytes) -> None:
         """Say what the server has to be answered."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 
@@ -61,10 +61,10 @@ class Windows:
         """The same of one metric in one phase."""
         return self._totals.get((phase, metric)) or Histogram()
 
-    def merged(self, metric: str) -> Histogram:
-        """The same of one metric in all phases."""
+    def merged(self, metric: str, phases: Container[int] | None = None) -> Histogram:
+        """The same of one metric in these phases, or in all."""
         whole = Histogram()
-        for (_phase, name), histogram in self._totals.items():
-            if name == metric:
+        for (phase, name), histogram in self._totals.items():
+            if name == metric and (phases is None or phase in phases):
                 whole.merge(histogram)
         return whole

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -106,6 +110,82 @@ def test_two_instances_meet_through_redis(server: ServerProcess, redis: RedisSer
     require_whole(the_run(first), workers={"0", "1"})
     assert not [path for out in outs if out != first and out.exists() for path in out.iterdir()]
     assert redis.cli("dbsize") == "0"
+
+
+QUIET_AT_LAST = """
+[[phases]]
+name = "talk"
+duration_s = 0.5
+
+[[phases]]
+name = "silence"
+duration_s = 300
+rate = 0
+"""
+
+
+@pytest.mark.parametrize("together", ["processes", "rendezvous"])
+def test_one_scrape_has_the_sum_of_all(
+    together: str, server: ServerProcess, redis: RedisServer, tmp_path: Path
+) -> None:
+    """One port, whoever is told of it, and what Prometheus reads there is what the run then says."""
+    scenario = tmp_path / "quiet.toml"
+    scenario.write_text(QUIET_AT_LAST)
+    port, out = unused_port(), tmp_path / "runs"
+    told = ["--scenario", str(scenario), "--metrics-port", str(port), "--arrivals", "fixed"]
+    if together == "processes":
+        fleet = [load(server, out, *told, "--processes", "2")]
+    else:
+        told += ["--rendezvous", redis.url, "--expected-instances", "2"]
+        fleet = [load(server, out, *told, "--instance", index) for index in ("0", "1")]
+    page = f"http://127.0.0.1:{port}/metrics"
+    figures: dict[str, float] = {}
+
+    def is_all() -> bool:
+        figures.update(scraped(page))
+        return figures.get("delivery_count") == 12 * 120  # ten messages of each in a second, for all
+
+    try:
+        eventually(is_all, "every delivery at one port")
+    finally:
+        for one in fleet:
+            one.send_signal(signal.SIGINT)
+        said = [one.communicate(timeout=FINISHED_S)[1] for one in fleet]
+    if together == "rendezvous":
+        assert "nothing listens to --metrics-port here" in said[1]
+    (path,) = out.glob("*/run.json")
+    ledger = read_run(path).manifest.ledger  # type: ignore[union-attr]
+    assert figures == {
+        "scalechat_load_connections": 12,
+        "scalechat_load_published_total": ledger.published,
+        "scalechat_load_deliveries_total": ledger.delivered,
+        "delivery_count": ledger.expected,
+        'scalechat_load_worker_up{worker="0"}': 1,
+        'scalechat_load_worker_up{worker="1"}': 1,
+    }
+
+
+def scraped(page: str) -> dict[str, float]:
+    """The figures that must add up; none while nobody listens."""
+    try:
+        with urllib.request.urlopen(page, timeout=5) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return {}
+    found = dict(
+        re.findall(
+            r"^(scalechat_load_(?:connections|published\S*|deliveries\S*|worker_up\S+)) (\S+)$", text, re.MULTILINE
+        )
+    )
+    count = re.search(r"^scalechat_load_delivery_latency_seconds_count (\S+)$", text, re.MULTILINE)
+    assert count is not None
+    return {name: float(value) for name, value in {**found, "delivery_count": count[1]}.items()}
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def test_who_did_not_come_is_named(server: ServerProcess, redis: RedisServer, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from array import array
 import pytest
 
 from scalechat.config import LoadConfig
+from scalechat.load.course import PhaseNumber
 from scalechat.load.plan import Plan
 from scalechat.load.recorder import Recorder
-from scalechat.load.timeline import PhaseNumber
 
 MS = 1_000_000
 

@@ -17,6 +17,7 @@ from scalechat.client.transport import LaneStream
 from scalechat.config import LoadConfig
 from scalechat.load import payload
 from scalechat.load.connector import TcpConnector
+from scalechat.load.course import PhaseNumber
 from scalechat.load.decoding import Batch, Decoder
 from scalechat.load.dialects import Names, ScaleChatV1
 from scalechat.load.errors import ErrorLog
@@ -30,7 +31,6 @@ from scalechat.load.recorder import Recorder
 from scalechat.load.room_stream import RoomStream
 from scalechat.load.seeded import Chance
 from scalechat.load.surroundings import Surroundings
-from scalechat.load.timeline import PhaseNumber
 from scalechat.wire.frames import ping_frame, text_frame
 from scalechat.wire.messages import Joined
 

@@ -12,6 +12,7 @@ import trio
 from prometheus_client.samples import Sample
 
 from scalechat.config import LoadConfig, OperationalError
+from scalechat.load.course import PhaseNumber
 from scalechat.load.errors import ErrorLog
 from scalechat.load.exposition import LoadCollector, serve_metrics
 from scalechat.load.health import Health
@@ -19,7 +20,7 @@ from scalechat.load.pacing import monotonic_ns
 from scalechat.load.plan import Plan
 from scalechat.load.recorder import Recorder
 from scalechat.load.scrape import MAX_BODY_BYTES, MetricsPage, NoMetrics, labels_text
-from scalechat.load.timeline import PhaseNumber
+from scalechat.load.tally import tally_of
 
 PAGE = b"""# HELP x_seconds How long.
 # TYPE x_seconds histogram
@@ -105,7 +106,7 @@ def measured() -> LoadCollector:
     errors.note("closed_1006", "x", at_ns=1, phase=PhaseNumber.STEADY)
     health = Health(monotonic_ns)
     health.steady_lag.add(np.array([1_000_000], dtype=np.int64))
-    return LoadCollector(recorder, errors, health)
+    return LoadCollector(lambda: tally_of(recorder, errors, health))
 
 
 async def our_samples(port: int) -> dict[tuple[str, str | None], float]:

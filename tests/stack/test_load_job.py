@@ -8,8 +8,6 @@ from scalechat.cli import main
 from tests.stack.files import ROOT, At, compose, read_yaml
 from tests.stack.test_compose import environment, settings_of
 
-INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
-
 
 @pytest.fixture(scope="module")
 def job() -> At:
@@ -17,8 +15,8 @@ def job() -> At:
 
 
 def variables(container: At, *, index: str) -> dict[str, str]:
-    """What a pod with this index gets."""
-    return {e["name"].text: e["value"].text if "value" in e else index for e in container["env"]}
+    """What a pod with this index gets: of an Indexed Job, Kubernetes sets the last one itself."""
+    return {e["name"].text: e["value"].text for e in container["env"]} | {"JOB_COMPLETION_INDEX": index}
 
 
 def test_the_pods_of_the_job_are_the_instances_that_meet(job: At) -> None:
@@ -28,7 +26,7 @@ def test_the_pods_of_the_job_are_the_instances_that_meet(job: At) -> None:
     expected = int(given["SCALECHAT_EXPECTED_INSTANCES"]["value"].text)
     assert job["completionMode"].text == "Indexed"
     assert (job["completions"].number, job["parallelism"].number, job["backoffLimit"].number) == (expected, expected, 0)
-    assert given["SCALECHAT_INSTANCE"]["valueFrom"]["fieldRef"]["fieldPath"].text == INDEX
+    assert "SCALECHAT_INSTANCE" not in given
 
 
 def test_every_variable_of_the_job_is_a_setting(job: At, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,7 +35,8 @@ def test_every_variable_of_the_job_is_a_setting(job: At, capsys: pytest.CaptureF
     environ = variables(container, index="3")
     (command,) = container["args"].texts
     understood = settings_of(command, environ, capsys)
-    assert all(understood[name].startswith("environment") for name in environ), understood
+    assert understood["SCALECHAT_INSTANCE"] == "environment JOB_COMPLETION_INDEX"
+    assert {understood[name] for name in environ if name.startswith("SCALECHAT_")} == {"environment"}, understood
 
 
 def test_an_instance_beyond_those_expected_is_refused(job: At, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,5 +54,7 @@ def test_scaled_load_containers_meet_when_asked_to(capsys: pytest.CaptureFixture
     load = environment(services["load"])
     assert {name: load[name] for name in asked} == asked
     given = {name: value for name, value in load.items() if value is not None}
-    assert settings_of("load", given, capsys)["SCALECHAT_RENDEZVOUS"].startswith("environment")
+    understood = settings_of("load", given, capsys)
+    assert understood["SCALECHAT_RENDEZVOUS"].startswith("environment")
+    assert understood["SCALECHAT_INSTANCE"] == "default"
     assert "rendezvous" in services

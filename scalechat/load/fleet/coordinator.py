@@ -11,15 +11,17 @@ from typing import Final
 import msgspec
 import trio
 
-from scalechat.config import LoadConfig, OperationalError, public_values
+from scalechat.config import OperationalError
 from scalechat.load.assignment import Assignment
 from scalechat.load.conclusion import RunOutcome, conclude
 from scalechat.load.ending import Interruption
+from scalechat.load.exposition import LoadCollector, serve_metrics
 from scalechat.load.fleet.agreement import Agreement, Letter
 from scalechat.load.fleet.channel import Channel, Gone
 from scalechat.load.fleet.merging import Merge
 from scalechat.load.fleet.messages import (
     Bye,
+    Counted,
     Failed,
     FromWorker,
     Hello,
@@ -31,6 +33,8 @@ from scalechat.load.fleet.messages import (
     decode_worker,
 )
 from scalechat.load.fleet.post import Post
+from scalechat.load.fleet.settings import require_same
+from scalechat.load.fleet.tallies import Tallies
 from scalechat.load.fleet.together import together
 from scalechat.load.live import Snapshot, Watcher
 from scalechat.load.pacing import NowNs
@@ -81,6 +85,7 @@ class Coordinator:
         self._agreement = Agreement(len(peers), clock, time.time_ns)
         self._posts = [Post(peer.channel) for peer in peers]
         self._merge = Merge(writer, len(peers))
+        self._tallies = Tallies(len(peers))
         self._snapshots: dict[int, Snapshot] = {}
         self._noted: set[str] = set()
         self._over = trio.Event()
@@ -95,6 +100,7 @@ class Coordinator:
             for index in range(len(self._peers)):
                 nursery.start_soon(self._converse, index)
             async with trio.open_nursery() as meanwhile:
+                await self._serve_metrics(meanwhile)
                 meanwhile.start_soon(self._obey)
                 meanwhile.start_soon(self._look)
                 await self._over.wait()
@@ -130,7 +136,7 @@ class Coordinator:
             hello = decode_worker(await peer.channel.receive())
         if not isinstance(hello, Hello):
             raise Gone
-        self._require_same(index, hello)
+        require_same(todo.config, hello.settings, peer.name)
         part_dir = self._merge.part_dir(index).resolve()
         self._posts[index].tell(
             Orders(
@@ -142,23 +148,16 @@ class Coordinator:
                 config=todo.config if peer.is_ours else None,
                 part_dir=str(part_dir) if peer.is_ours else None,
                 shares_clock=peer.is_ours or hello.boot_id == boot_id() != "",
+                is_scraped=todo.config.metrics_port is not None,
             )
         )
-
-    def _require_same(self, index: int, hello: Hello) -> None:
-        ours = settings_of(self._todo.config)
-        for name, value in hello.settings.items():
-            if ours.get(name) != value:
-                raise OperationalError(
-                    f"{self._peers[index].name} was started with {name} {value} and this one with {ours.get(name)}: "
-                    "give all of them the same settings",
-                    2,
-                )
 
     def _take(self, index: int, message: FromWorker) -> None:
         match message:
             case Progress(snapshot=snapshot):
                 self._snapshots[index] = snapshot
+            case Counted(tally=tally):
+                self._tallies.take(index, tally)
             case Note(line=line):
                 if line not in self._noted:  # What one says all of them may say: "ending the run: interrupted".
                     self._noted.add(line)
@@ -176,6 +175,7 @@ class Coordinator:
             raise OperationalError(f"{peer.name} was lost before the run began: {why}")
         peer.abandon()
         letters = self._agreement.lose(index, why)
+        self._tallies.lose(index)
         if index in self._agreement.lost:
             self._watcher.note(f"{peer.name} is lost: {self._agreement.lost[index]}")
         self._send(letters)
@@ -187,6 +187,12 @@ class Coordinator:
             self._over.set()
 
     # --- all of them --------------------------------------------------------------------------------------------------
+
+    async def _serve_metrics(self, nursery: trio.Nursery) -> None:
+        if (port := self._todo.config.metrics_port) is not None:
+            collector = LoadCollector(self._tallies.together, lambda: self._tallies.up)
+            bound: int = await nursery.start(serve_metrics, collector, port)
+            self._watcher.note(f"metrics of all load processes: http://localhost:{bound}/metrics")
 
     async def _obey(self) -> None:
         for asked in (self._interruption.asked, self._interruption.hurry):
@@ -229,15 +235,6 @@ class Coordinator:
                 for index in self._agreement.living:
                     self._posts[index].tell(bye)
                     nursery.start_soon(self._posts[index].sent)
-
-
-_OWN: Final = frozenset({"instance", "out", "metrics_port", "quiet", "json", "seed", "rendezvous", "scenario"})
-"""Settings in which instances may differ."""
-
-
-def settings_of(config: LoadConfig) -> dict[str, str]:
-    """What all processes of a run must agree on."""
-    return {name: str(value) for name, value in public_values(config).items() if name not in _OWN}
 
 
 def boot_id() -> str:

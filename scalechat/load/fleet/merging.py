@@ -20,15 +20,12 @@ from scalechat.load.histogram import Histogram
 from scalechat.load.part import Part, Unseen
 from scalechat.load.plan import Plan
 from scalechat.load.results import TABLES, BroadcastRow, HistogramRow, Run, RunWriter
-from scalechat.load.timeline import PHASE_NAMES
 from scalechat.load.windows import Key
 
 PARTS: Final = ".parts"
 """The directory with the workers' tables, in the run's; it is gone when the run is written."""
 READ_BYTES: Final = 4 * 1024 * 1024
 INTERVALS: Final = "latency.hlog"
-
-_NUMBERS: Final[dict[str, int]] = {name: number for number, name in PHASE_NAMES.items()}
 
 
 class Tail:
@@ -123,6 +120,7 @@ def _with_unseen(writer: RunWriter, parts: Sequence[Part], plan: Plan, never_ns:
     for place, part in enumerate(parts):
         for unseen in part.unseen:
             wanted.setdefault(unseen.publisher, []).append((place, unseen))
+    numbers = {name: number for number, name in plan.course.names.items()}
     totals: list[dict[Key, Histogram]] = [dict(part.totals) for part in parts]
     for row in list(_published(writer.run_dir, plan, wanted)):
         publisher, _, number = row.msg_id.partition("-")
@@ -132,7 +130,7 @@ def _with_unseen(writer: RunWriter, parts: Sequence[Part], plan: Plan, never_ns:
                 waited_ns = max(never_ns, part.ended_unix_ns - row.ts_unix_ns)
                 writer.extend(_rows(row, part, unseen, waited_ns))
                 for metric, count in _missed(unseen):
-                    histogram = totals[place].setdefault((_NUMBERS[row.phase], metric), Histogram())
+                    histogram = totals[place].setdefault((numbers[row.phase], metric), Histogram())
                     histogram.add_many(waited_ns, count)
     return [replace(part, totals=whole) for part, whole in zip(parts, totals, strict=True)]
 

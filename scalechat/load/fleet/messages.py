@@ -1,8 +1,8 @@
 """What coordinator and workers say to each other: MessagePack, one message a frame.
 
-A worker says, in this order: `Hello`, `Standing`, `Ready`, `Account`…, `Report`; in between `Ping`, `Progress`, `Note`,
-`Forlorn`, `Rows`; and instead of any of it `Failed`. The coordinator: `Orders`, `Go`, `Begin`, `Others`…, `Bye`; in
-between `Pong`, `Lost`, `Interrupt`, `End`.
+A worker says, in this order: `Hello`, `Standing`, `Ready`, `Account`…, `Report`; in between `Ping`, `Progress`,
+`Counted`, `Note`, `Forlorn`, `Rows`; and instead of any of it `Failed`. The coordinator: `Orders`, `Go`, `Begin`,
+`Others`…, `Bye`; in between `Pong`, `Lost`, `Interrupt`, `End`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from scalechat.load.histogram import Histogram, HistogramDump
 from scalechat.load.live import Snapshot
 from scalechat.load.part import Part
 from scalechat.load.results import Worker
+from scalechat.load.tally import Tally
 
 M = TypeVar("M")
 
@@ -76,6 +77,12 @@ class Progress(_Message, frozen=True):
     snapshot: Snapshot
 
 
+class Counted(_Message, frozen=True):
+    """What Prometheus may see of it."""
+
+    tally: Tally
+
+
 class Note(_Message, frozen=True):
     """What a person should know."""
 
@@ -117,6 +124,8 @@ class Orders(_Message, frozen=True):
     """Where its tables go; None: where it likes, and they are to be shipped."""
     shares_clock: bool = False
     """Its monotonic clock is the coordinator's."""
+    is_scraped: bool = False
+    """Somebody reads the run's metrics: it says its `Counted` once a second."""
 
 
 class Go(_Message, frozen=True):
@@ -179,7 +188,7 @@ class Bye(_Message, frozen=True):
     run_dir: str
 
 
-FromWorker = Hello | Standing | Ready | Forlorn | Account | Ping | Progress | Note | Rows | Report | Failed
+FromWorker = Hello | Standing | Ready | Forlorn | Account | Ping | Progress | Counted | Note | Rows | Report | Failed
 FromCoordinator = Orders | Go | Begin | Others | Clock | Lost | End | Interrupt | Pong | Bye
 
 

@@ -8,11 +8,11 @@ from typing import Final
 import trio
 
 from scalechat.load.fleet.channel import Channel
-from scalechat.load.fleet.messages import FromCoordinator, FromWorker, Ping, Progress, encode
+from scalechat.load.fleet.messages import Counted, FromCoordinator, FromWorker, Ping, Progress, encode
 
 _CROWD: Final = 16
-"""From so many waiting letters on, what comes again anyway (progress, pings) is left out. The others need no bound: a
-run says each of them once."""
+"""From so many waiting letters on, what comes again anyway (progress, counts, pings) is left out. The others need no
+bound: a run says each of them once."""
 
 
 class Post:
@@ -26,7 +26,7 @@ class Post:
 
     def tell(self, message: FromWorker | FromCoordinator) -> None:
         """Write a message."""
-        if isinstance(message, Progress | Ping) and len(self._waiting) >= _CROWD:
+        if isinstance(message, Progress | Counted | Ping) and len(self._waiting) >= _CROWD:
             return
         self._waiting.append(message)
         self._written.set()

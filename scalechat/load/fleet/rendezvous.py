@@ -17,11 +17,12 @@ from scalechat.config import LoadConfig, OperationalError
 from scalechat.load.conclusion import RunOutcome
 from scalechat.load.connector import leaves
 from scalechat.load.ending import Interruption
-from scalechat.load.fleet.coordinator import Coordinator, Peer, boot_id, settings_of
+from scalechat.load.fleet.coordinator import Coordinator, Peer, boot_id
 from scalechat.load.fleet.messages import Bye, Hello
 from scalechat.load.fleet.places import Place, Places
 from scalechat.load.fleet.processes import started
 from scalechat.load.fleet.redis_channel import ANSWER_S, RedisChannel
+from scalechat.load.fleet.settings import settings_of
 from scalechat.load.fleet.worker import Worker
 from scalechat.load.live import Watcher
 from scalechat.load.pacing import NowNs, monotonic_ns
@@ -123,6 +124,8 @@ class _Meeting:
     async def _work(self, place: Place, channel: RedisChannel) -> Bye:
         config = self._config
         self._watcher.note(f"instance {place.index} of {config.expected_instances}: instance 0 shows the run")
+        if config.metrics_port is not None:
+            self._watcher.note("instance 0 serves the metrics of all: nothing listens to --metrics-port here")
         worker = Worker(channel, own=(config, self._sources), interruption=self._interruption, clock=self._clock)
         hello = Hello(this_worker(place.index), boot_id(), settings_of(config))
         return await worker.work(hello, orders_s=config.rendezvous_timeout_s)

@@ -20,6 +20,7 @@ from scalechat.load.fleet.clock import ClockOffset
 from scalechat.load.fleet.membership import Membership
 from scalechat.load.fleet.messages import (
     Bye,
+    Counted,
     Failed,
     Hello,
     Note,
@@ -42,6 +43,7 @@ from scalechat.load.setting_out import assign
 
 PING_S: Final = 1.0
 """Between two signs of life, which are measurements of the clock as well."""
+COUNTED_S: Final = 1.0
 MEASURING_S: Final = 0.02
 MEASUREMENTS: Final = 10
 """Before the start: so many measurements of the clock, so quickly."""
@@ -105,6 +107,7 @@ class Worker:
     async def _follow(self, orders: Orders, nursery: trio.Nursery) -> None:
         config, sources = self._own or (orders.config, {})
         assert config is not None
+        config = replace(config, metrics_port=None)  # The coordinator serves the metrics of all.
         share = Share(orders.index, orders.count)
         todo = await assign(
             config,
@@ -125,7 +128,7 @@ class Worker:
         part_dir = config.out / f"{orders.run_id}.{orders.index}" if orders.part_dir is None else Path(orders.part_dir)
         with RunWriter.create(part_dir.parent, run_id=part_dir.name) as writer:
             self._post.tell(Standing())
-            part = await self._run(todo, writer, member, offset)
+            part = await self._run(todo, writer, member, offset, is_scraped=orders.is_scraped)
             writer.flush()  # all of it: nothing is finished here, the parts are put together elsewhere
         if shipped:
             await self._ship(part_dir)
@@ -137,7 +140,9 @@ class Worker:
         if shipped:
             shutil.rmtree(part_dir, ignore_errors=True)
 
-    async def _run(self, todo: Assignment, writer: RunWriter, member: Membership, offset: ClockOffset) -> Part:
+    async def _run(
+        self, todo: Assignment, writer: RunWriter, member: Membership, offset: ClockOffset, *, is_scraped: bool
+    ) -> Part:
         await member.has_go.wait()
         assert member.go is not None
         offset.begin()
@@ -145,7 +150,17 @@ class Worker:
         await sleep_until(start_ns, self._clock)
         todo = replace(todo, beginning=Beginning(start_ns, member.go.unix_ns))
         run = Run(todo, writer, _Told(self._post), self._interruption, member, self._clock)
-        return await run.carry_out()
+        async with trio.open_nursery() as nursery:
+            if is_scraped:
+                nursery.start_soon(self._tell_counted, run)
+            part = await run.carry_out()
+            nursery.cancel_scope.cancel()
+        return part
+
+    async def _tell_counted(self, run: Run) -> None:
+        while True:
+            self._post.tell(Counted(run.tally()))
+            await trio.sleep(COUNTED_S)
 
     async def _hear(self, member: Membership) -> None:
         while self._bye is None:

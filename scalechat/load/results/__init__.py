@@ -5,7 +5,7 @@ msgspec and the standard library, so that an analysis can read a run without Tri
 networking and computes no statistics.
 
     with RunWriter.create(Path("runs")) as writer:
-        writer.append(EventRow(t_s=0.0, ...))     # any row type of `tables`
+        writer.append(EventRow(t_s=0.0, ...))     # any row type of `rows`
         writer.flush()                            # once a second
         writer.finish(manifest, summary)          # run.json last, atomically
 
@@ -36,11 +36,9 @@ from .manifest import (
     Worker,
 )
 from .reader import Run, read_run
-from .tables import (
+from .rows import (
     METRICS,
-    TABLES,
     BroadcastRow,
-    Column,
     ConnectionRow,
     ErrorRow,
     EventRow,
@@ -49,10 +47,9 @@ from .tables import (
     Row,
     SearchRow,
     ServerRow,
-    Table,
     TimeseriesRow,
-    table_of,
 )
+from .tables import TABLES, Column, Table, table_of
 from .writer import RunWriter, new_run_id
 
 __all__ = [

@@ -14,7 +14,8 @@ import msgspec
 from scalechat.config import OperationalError
 
 from .manifest import SCHEMA_VERSION, Manifest, Summary
-from .tables import Row, Table, table_of
+from .rows import Row
+from .tables import Table, table_of
 
 __all__ = ["Run", "read_run"]
 

@@ -1,0 +1,142 @@
+"""The roll against the plainest one: for every message the set of those who are owed it."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from scalechat.config import LoadConfig
+from scalechat.load.ledger import RecipientLedger
+from scalechat.load.plan import Plan, Share
+from scalechat.load.roll import Roll
+
+CLIENTS = 6
+
+
+def roll_of(rooms: int, share: Share | None = None) -> tuple[Plan, Roll]:
+    plan = Plan.of(LoadConfig(clients=CLIENTS, rooms=rooms), 1, share or Share())
+    return plan, Roll(plan)
+
+
+class Rooms(RuleBasedStateMachine):
+    """Clients come and are lost, publish and are refused; whoever was there when a message was sent is owed it."""
+
+    @initialize(rooms=st.integers(1, 3))
+    def begin(self, rooms: int) -> None:
+        self.plan, self.roll = roll_of(rooms)
+        self.there: dict[int, RecipientLedger] = {}
+        self.gone: list[tuple[int, RecipientLedger]] = []
+        self.owed: dict[tuple[int, int], set[RecipientLedger]] = {}
+        self.got: dict[RecipientLedger, int] = {}
+
+    @rule(client=st.integers(0, CLIENTS - 1))
+    def join(self, client: int) -> None:
+        if client not in self.there:
+            self.there[client] = self.roll.join(client, late=True)
+
+    @rule(client=st.integers(0, CLIENTS - 1))
+    def be_lost(self, client: int) -> None:
+        if client in self.there:
+            ledger = self.there.pop(client)
+            self.roll.leave(client, ledger)
+            self.gone.append((client, ledger))
+
+    @rule(client=st.integers(0, CLIENTS - 1), reached=st.lists(st.booleans(), min_size=CLIENTS, max_size=CLIENTS))
+    def publish(self, client: int, reached: list[bool]) -> None:
+        room, slot = self.plan.room_of(client), self.plan.slot_of(client)
+        number = self.roll.next_number(client)
+        self.roll.published_by[room][slot] += 1
+        due = {ledger for member, ledger in self.there.items() if self.plan.room_of(member) == room}
+        self.owed[client, number] = due
+        for member, ledger in self.there.items():
+            if ledger in due and reached[member]:
+                ledger.admit([(slot, number)])
+                self.got[ledger] = self.got.get(ledger, 0) + 1
+
+    @rule(client=st.integers(0, CLIENTS - 1))
+    def publish_and_be_refused(self, client: int) -> None:
+        """Nobody joins in between: that is a test of its own."""
+        room, slot = self.plan.room_of(client), self.plan.slot_of(client)
+        number = self.roll.next_number(client)
+        self.roll.published_by[room][slot] += 1
+        self.roll.reject(client, number)
+
+    @invariant()
+    def everybody_is_owed_what_was_sent_while_they_were_there(self) -> None:
+        if not hasattr(self, "roll"):
+            return
+        everybody = [*self.there.items(), *self.gone]
+        for client, ledger in everybody:
+            due = sum(ledger in members for members in self.owed.values())
+            assert self.roll.missed_by(client, ledger) == due - self.got.get(ledger, 0)
+        assert self.roll.expected == sum(len(members) for members in self.owed.values())
+        for room in range(self.plan.rooms):
+            assert self.roll.members[room] == sum(self.plan.room_of(client) == room for client in self.there)
+
+    @precondition(lambda self: hasattr(self, "roll"))
+    @rule()
+    def all_leave(self) -> None:
+        for client in list(self.there):
+            self.be_lost(client)
+
+
+TestRooms = Rooms.TestCase
+
+
+@given(st.lists(st.sampled_from(["publish", "answer", "join", "lose"]), max_size=25))
+def test_a_refusal_that_comes_late_takes_the_message_from_whoever_was_promised_it(steps: list[str]) -> None:
+    """Not from members that came after it was sent: nobody ever promised it to them."""
+    plan, roll = roll_of(1)
+    waiting: list[int] = []
+    due: dict[int, set[RecipientLedger]] = {}
+    there: dict[int, RecipientLedger] = {}
+    everybody: list[tuple[int, RecipientLedger]] = []
+    for step in steps:
+        match step:
+            case "publish":
+                number = roll.next_number(0)
+                roll.published_by[0][plan.slot_of(0)] += 1
+                due[number] = set(there.values())
+                waiting.append(number)
+            case "answer" if waiting:
+                number = waiting.pop(0)
+                roll.reject(0, number)
+                due[number] = set()
+            case "join" if len(there) < CLIENTS:
+                client = next(client for client in range(CLIENTS) if client not in there)
+                there[client] = roll.join(client, late=True)
+                everybody.append((client, there[client]))
+            case "lose" if there:
+                client = next(iter(there))
+                roll.leave(client, there.pop(client))
+    for client, ledger in everybody:
+        assert roll.missed_by(client, ledger) == sum(ledger in members for members in due.values())
+    assert roll.expected == sum(len(members) for members in due.values())
+
+
+def test_who_says_goodbye_is_forgotten_where_nobody_else_asks_for_it() -> None:
+    """Clients that come and go for hours leave nothing behind; a run of several processes still has to settle."""
+    for share, remembered in ((Share(), 0), (Share(0, 2), 1)):
+        _plan, roll = roll_of(1, share)
+        for _ in range(50):
+            ledger = roll.join(0, late=True)
+            roll.published_by[0][0] += 1
+            ledger.admit([(0, roll.published_by[0][0])])
+            roll.leave(0, ledger, excused=0)
+        assert roll.expected == 50 * remembered
+
+
+def test_what_others_announce_is_owed_to_the_members_of_here() -> None:
+    """A room that is dealt out over two processes: once their counts are known they are expected like ours."""
+    plan, roll = roll_of(1, Share(0, 2))
+    mine, others = plan.mine(), [client for client in range(CLIENTS) if not plan.is_mine(client)]
+    ledgers = [roll.join(client, late=False) for client in mine]
+    for client in others:
+        roll.elsewhere.announce(client, 4, unowed=[2])
+    assert roll.settle()
+    assert roll.expected == len(ledgers) * 4 * len(others)
+    assert roll.unowed_elsewhere == len(ledgers) * len(others)
+    assert {(publisher, first, last) for publisher, first, last, _members, _apart in roll.unseen()} == {
+        (publisher, *stretch) for publisher in others for stretch in ((1, 1), (3, 4))
+    }
