@@ -39,7 +39,7 @@ def commands_of(page: Page) -> Iterator[str]:
     shell = [block.text.replace("\\\n", " ") for block in page.blocks if block.language in SHELL]
     for text in (*shell, *page.inline_code):
         for found in re.finditer(r"python -m scalechat ((?:\"[^\"]*\"|'[^']*'|[^|&;>#\n\\])*)", text):
-            if not found[1].startswith("COMMAND"):
+            if not re.search(r"COMMAND|\[OPTIONS\]", found[1]):
                 yield found[1].strip()
 
 
