@@ -18,8 +18,8 @@ from scalechat.sources import Environment, Provenance
 from tests.docs.markdown import PAGES, ROOT, Page, read_page
 
 GENERATED = generated()
-OTHERS_FLAGS = {"--build-arg", "--secret", "--data", "--help"}
-"""Those of Docker and prlimit, and one that every command has."""
+OTHERS_FLAGS = {"--build-arg", "--secret", "--network", "--data", "--user", "--scope", "--help"}
+"""Those of Docker, prlimit and systemd-run, and one that every command has."""
 
 
 @pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.name)
