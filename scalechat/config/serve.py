@@ -103,7 +103,7 @@ class ServeConfig:
         WholeNumber,
         LIMITS,
         between(0, 10 * MANY),
-        about("Connections at a time; 0: what the open-file limit allows."),
+        about("Connections at a time; 0: what open files and the container's memory leave room for."),
     ] = 0
     max_connections_per_address: Annotated[
         WholeNumber, LIMITS, between(0, 10 * MANY), about("Connections at a time from one address; 0: no limit.")

@@ -22,6 +22,7 @@ import structlog
 import trio
 
 from scalechat.config import OperationalError, ServeConfig
+from scalechat.server.ceiling import ceiling_here
 from scalechat.server.listener import bind
 from scalechat.server.log import configure_logging
 from scalechat.server.node import Node
@@ -66,7 +67,8 @@ async def serve(
     """
     configure_logging(config.log_format, config.log_level)
     file_limit_before, file_limit = raise_file_limit()
-    node = Node(config, file_limit)
+    allowed = ceiling_here(file_limit)
+    node = Node(config, allowed.connections)
     sockets = bind_or_tell(config)
     bound = Bound(config.host, sockets[0].getsockname()[1])
 
@@ -77,6 +79,7 @@ async def serve(
             file_limit=file_limit,
             file_limit_before=file_limit_before,
             max_connections=node.admission.max_connections,
+            max_connections_from="configuration" if config.max_connections else allowed.because,
             fanout=config.fanout,
             bus=redact_url(config.bus),
         )

@@ -44,11 +44,6 @@ from scalechat.server.strategies import STRATEGIES
 from scalechat.server.vitals import LoopLag
 from scalechat.wire import closing
 
-RESERVED_FDS = 64
-"""Descriptors kept for everything that is no client: the loop, listeners, files, a scrape."""
-FILE_LIMIT_CAP = 1_000_000
-"""What "as many as the file limit allows" means where the limit is infinite."""
-
 CATCH_UP_S = 5.0
 """For publications under way to have an answer and for what other nodes have acknowledged to arrive. A bus that is away
 does not hold up the goodbyes: clients resume from their position."""
@@ -57,13 +52,13 @@ log = structlog.get_logger("scalechat.server")
 
 
 class Node:
-    """One server process's parts. `file_limit` is the process's limit of open files.
+    """One server process's parts. `most_connections`: what the process has room for, unless the configuration says.
 
     `site_around` makes of this process's site the one that the HTTP side tells about, when others share the port.
     """
 
     def __init__(
-        self, config: ServeConfig, file_limit: int, *, site_around: Callable[[Here], Site] | None = None
+        self, config: ServeConfig, most_connections: int, *, site_around: Callable[[Here], Site] | None = None
     ) -> None:
         self._config = config
         counters = Counters()
@@ -108,7 +103,7 @@ class Node:
             spread=config.heartbeat_phase == "spread",
         )
         self.admission = Admission(
-            max_connections=config.max_connections or max(1, min(file_limit, FILE_LIMIT_CAP) - RESERVED_FDS),
+            max_connections=config.max_connections or most_connections,
             max_connections_per_address=config.max_connections_per_address,
             origins=config.origins,
             token_secret=config.token_secret,

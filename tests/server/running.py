@@ -14,7 +14,7 @@ from scalechat.server.node import Node
 
 from ..rough import NO_HEADERS, RoughPeer, rough_peer
 
-FILE_LIMIT = 1064
+MOST_CONNECTIONS = 1_000
 LOOPBACK = "127.0.0.1"
 """Where it listens, whatever the configuration says, which decides who may see what."""
 
@@ -75,7 +75,7 @@ class Running:
 @asynccontextmanager
 async def running(config: ServeConfig = ServeConfig()) -> AsyncIterator[Running]:
     """Serve until the block ends; every connection is then cut."""
-    node = Node(config, FILE_LIMIT)
+    node = Node(config, MOST_CONNECTIONS)
     sockets = bind(LOOPBACK, 0)
     listener = node.listen_on(sockets)
     async with trio.open_nursery() as services:

@@ -56,6 +56,7 @@ async def test_it_reports_its_port_once_clients_can_come(capfd: pytest.CaptureFi
     assert (first["event"], first["url"]) == ("listening", bound.http_url)
     assert first["file_limit"] == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     assert first["max_connections"] <= first["file_limit"]
+    assert first["max_connections_from"] in {"open files", "memory"}
 
 
 async def test_cancelled_it_closes_everything_at_once_and_gives_back_what_it_took() -> None:

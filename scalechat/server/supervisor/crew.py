@@ -44,7 +44,8 @@ class Crew:
         self._drain_s = config.drain_s
         self._open_sockets = open_sockets
         self._jobs = {
-            worker: Job(worker, share, [], str(directory), knows_all_nodes) for worker in range(1, config.workers + 1)
+            worker: Job(worker, share, [], str(directory), knows_all_nodes, processes=config.workers + 1)  # And ours.
+            for worker in range(1, config.workers + 1)
         }
         self._drain_began = trio.Event()
         self.children: dict[int, Child] = {}

@@ -25,6 +25,7 @@ import trio
 
 from scalechat.config import ScaleChatError, ServeConfig
 from scalechat.server.app import run_node, stop_signals
+from scalechat.server.ceiling import ceiling_here
 from scalechat.server.log import configure_logging
 from scalechat.server.node import Node
 from scalechat.server.site import Here
@@ -49,6 +50,8 @@ class Job(msgspec.Struct, frozen=True):
     sockets: list[int]
     directory: str
     knows_all_nodes: bool
+    processes: int
+    """That share the memory there is."""
 
 
 def share_of(config: ServeConfig, *, bus: str) -> ServeConfig:
@@ -111,7 +114,8 @@ async def work() -> None:
         def everywhere(_: Here) -> Everywhere:
             return Everywhere(supervisor_at(directory), knows_all_nodes=job.knows_all_nodes)
 
-        node = Node(config, raise_file_limit()[1], site_around=everywhere)
+        allowed = ceiling_here(raise_file_limit()[1], processes=job.processes)
+        node = Node(config, allowed.connections, site_around=everywhere)
         answers = listen_at(worker_at(directory, job.worker))
 
         def announce() -> None:
