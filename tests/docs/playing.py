@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +66,8 @@ def _play(marked: Sequence[tuple[Block, Mark]], home: Path) -> int:
                 printed = output.read_text(errors="replace")
                 if complaint:
                     raise Wrong(f"{block}: {complaint}\n{block.text}\n{printed}")
+                if not _group(process.pid):
+                    started.pop()  # its number may soon be another's
                 ran += 1
     return ran
 
@@ -144,11 +146,12 @@ def _processes() -> Iterator[list[tuple[subprocess.Popen[bytes], tuple[int, ...]
 
 
 def _end(leader: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + STOP_S
     for sign in (signal.SIGTERM, signal.SIGKILL):
         for member in _group(leader.pid):
-            os.kill(member, sign)
-        while (_group(leader.pid) or leader.poll() is None) and (sign == signal.SIGKILL or time.monotonic() < deadline):
+            with suppress(ProcessLookupError):
+                os.kill(member, sign)
+        deadline = time.monotonic() + STOP_S
+        while (leader.poll() is None or _group(leader.pid)) and time.monotonic() < deadline:
             time.sleep(0.02)  # between two looks at other processes
 
 

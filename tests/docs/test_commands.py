@@ -24,6 +24,7 @@ def test_every_block_for_a_shell_is_run_or_says_why_not(page: Page) -> None:
         mark_of(block)
 
 
+@pytest.mark.timeout(300)  # a page has several blocks, each of which may start servers on a busy machine
 @pytest.mark.parametrize(
     "page",
     [page for page in READ if any(mark.startswith("run") for block in page.blocks for mark in block.marks)],
