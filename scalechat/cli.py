@@ -236,21 +236,22 @@ def ending_of(work: Callable[[], int]) -> int:
 def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     provenance = Provenance()
     environment = Environment(environ)
-    app = _app(Commands(provenance), environment, provenance, colour=not environ.get("NO_COLOR"))
+    app = make_app(Commands(provenance), environment, provenance, colour=not environ.get("NO_COLOR"))
     try:
         command, bound, _ = app.parse_args(argv, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise UsageError(complaint(error)) from None
     if isinstance(getattr(command, "__self__", None), Commands):
-        environment.refuse_unknown(a for c in _COMMANDS for a in app[c].assemble_argument_collection())
+        environment.refuse_unknown(a for c in COMMANDS for a in app[c].assemble_argument_collection())
     result = command(*bound.args, **bound.kwargs)
     return result if isinstance(result, int) else 0
 
 
-_COMMANDS = ("serve", "chat", "load", "capacity", "report", "compare", "experiment", "demo")
+COMMANDS = ("serve", "chat", "load", "capacity", "report", "compare", "experiment", "demo")
 
 
-def _app(commands: Commands, environment: Environment, provenance: Provenance, *, colour: bool) -> App:
+def make_app(commands: Commands, environment: Environment, provenance: Provenance, *, colour: bool) -> App:
+    """The command line: what `commands` can do, with settings from flags, `environment` and files."""
     app = App(
         name="scalechat",
         help="A chat server meant to be grown until it breaks, and the laboratory that shows where, why and what "
@@ -268,7 +269,7 @@ def _app(commands: Commands, environment: Environment, provenance: Provenance, *
     names = ColumnSpec(NameRenderer(), style="cyclopts.name")
     formatter = DefaultFormatter(column_specs=(names, ColumnSpec(_described)))
     files = {"serve": "--config", "load": "--scenario", "capacity": "--scenario"}
-    for position, name in enumerate(_COMMANDS):
+    for position, name in enumerate(COMMANDS):
         app.command(
             App(
                 name=name,

@@ -160,7 +160,7 @@ class Conversation:
             self._evictor.too_fast(self._member)
         else:
             detail = f"more than {self._limits.message_rate_per_s:g} messages a second"
-            self._say(ErrorAnswer(code="rate_limited", detail=detail, id=read_id(payload)))
+            self._say(ErrorAnswer.of("rate_limited", detail, read_id(payload)))
 
     def _do_now(self, effect: Effect) -> bool:
         """Whether that was possible without waiting; nothing has happened otherwise."""
@@ -215,7 +215,7 @@ class Conversation:
         if self._hub.draining:
             return  # Its goodbye is on the way, and what was not answered is said again elsewhere.
         if self._session.dialect is Dialect.V1:
-            self._say(ErrorAnswer(code="busy", detail=str(busy), id=getattr(effect, "id", None)))
+            self._say(ErrorAnswer.of("busy", str(busy), getattr(effect, "id", None)))
         else:
             self._member.end(closing.INTERNAL, str(busy))
 
@@ -225,7 +225,7 @@ class Conversation:
         )
         elsewhere = await self._bus.send_direct(DirectDelivery(message, self._member.session_id))
         if not (elsewhere or self._hub.has_client(effect.to)):
-            self._say(ErrorAnswer(code="not_found", detail="nobody of that name is connected", id=effect.id))
+            self._say(ErrorAnswer.of("not_found", "nobody of that name is connected", effect.id))
         elif effect.id is not None:
             self._say(Ack(id=effect.id))
 

@@ -94,13 +94,13 @@ class Metrics:
         )
         self.loop_lag_s = Histogram(
             "scalechat_loop_lag_seconds",
-            "How late a task that asked for a moment got it.",
+            "How late a task that asked for a moment got it, ten probes a second.",
             buckets=_LATENCY_BUCKETS_S,
             registry=self.registry,
         )
         self.bus_publish_s = Histogram(
             "scalechat_bus_publish_seconds",
-            "From handing a message to the bus to its position, where the bus is not this process.",
+            "From handing a message to Redis to its position; empty on the memory bus.",
             buckets=_LATENCY_BUCKETS_S,
             registry=self.registry,
         )
@@ -150,14 +150,18 @@ class _Snapshots(Collector):
 
     def _collect_counters(self) -> Iterator[Metric]:
         c = self._counters
-        yield _by_label("scalechat_accepts", "Connections accepted.", "kind", c.accepts)
-        yield _by_label("scalechat_refusals", "Connections refused.", "reason", c.refusals)
+        yield _by_label("scalechat_accepts", "Connections that asked for a WebSocket or for HTTP.", "kind", c.accepts)
+        yield _by_label("scalechat_refusals", "Handshakes refused.", "reason", c.refusals)
         yield _by_label("scalechat_connection_errors", "Connections dropped at the fence.", "kind", c.connection_errors)
-        yield _by_label("scalechat_closes", "WebSocket connections ended.", "reason", c.closes)
-        yield _by_label("scalechat_messages_in", "Messages received from clients.", "kind", c.messages_in)
+        yield _by_label("scalechat_closes", "WebSocket connections ended, by close code's label.", "reason", c.closes)
+        yield _by_label("scalechat_messages_in", "What clients asked.", "kind", c.messages_in)
         yield _by_label("scalechat_evictions", "Connections ended by the server.", "reason", c.evictions)
-        yield CounterMetricFamily("scalechat_publications", "Messages that got their place.", value=c.publications)
-        yield CounterMetricFamily("scalechat_deliveries", "Messages sent or queued to members.", value=c.deliveries)
+        yield CounterMetricFamily(
+            "scalechat_publications", "Messages that got their place in a log.", value=c.publications
+        )
+        yield CounterMetricFamily(
+            "scalechat_deliveries", "Messages sent or queued to members, with those dropped later.", value=c.deliveries
+        )
         drops = self._backlog.drops
         yield _by_label("scalechat_drops", "Deliveries dropped while they waited for a slow client.", "policy", drops)
         yield CounterMetricFamily("scalechat_bytes_in", "Bytes received over WebSockets.", value=c.bytes_in)
@@ -167,22 +171,38 @@ class _Snapshots(Collector):
         yield _by_label("scalechat_connections", "Open connections.", "dialect", now.connections, GaugeMetricFamily)
         yield GaugeMetricFamily("scalechat_rooms", "Rooms with members on this node.", now.rooms)
         yield GaugeMetricFamily("scalechat_members", "Memberships on this node.", now.members)
-        yield GaugeMetricFamily("scalechat_queue_frames", "Frames waiting for slow clients.", self._backlog.frames)
-        yield GaugeMetricFamily("scalechat_queue_bytes", "Bytes waiting for slow clients.", self._backlog.bytes)
+        yield GaugeMetricFamily(
+            "scalechat_queue_frames", "Frames waiting for slow clients, all together.", self._backlog.frames
+        )
+        yield GaugeMetricFamily(
+            "scalechat_queue_bytes", "Bytes waiting for slow clients, all together.", self._backlog.bytes
+        )
         yield GaugeMetricFamily("scalechat_queue_age_seconds", "Age of the oldest waiting frame.", now.queue_age_s)
         idle = sum(now.connections.values()) - now.connections["http"] - len(now.queues)
         frames, sizes = [q[0] for q in now.queues], [q[1] for q in now.queues]
         yield _histogram_of_now("scalechat_queue_frames_per_connection", "Frames", frames, idle, _FRAME_BUCKETS)
         yield _histogram_of_now("scalechat_queue_bytes_per_connection", "Bytes", sizes, idle, _BYTE_BUCKETS)
-        yield GaugeMetricFamily("scalechat_bus_up", "1 while the bus can be reached.", int(now.bus.up))
-        yield CounterMetricFamily("scalechat_bus_reconnects", "Connections made again.", value=now.bus.reconnects)
-        yield GaugeMetricFamily("scalechat_bus_waiting", "Publishes without a position yet.", now.bus.waiting_publishes)
-        yield GaugeMetricFamily("scalechat_bus_waiting_bytes", "Bytes of those.", now.bus.waiting_bytes)
-        yield GaugeMetricFamily("scalechat_bus_lag_seconds", "Append to delivery, newest publication.", now.bus.lag_s)
+        yield GaugeMetricFamily(
+            "scalechat_bus_up", "1 while the bus can be reached; always 1 on the memory bus.", int(now.bus.up)
+        )
+        yield CounterMetricFamily(
+            "scalechat_bus_reconnects", "Connections to Redis made again.", value=now.bus.reconnects
+        )
+        yield GaugeMetricFamily(
+            "scalechat_bus_waiting", "Publishes handed to Redis that have no position yet.", now.bus.waiting_publishes
+        )
+        yield GaugeMetricFamily(
+            "scalechat_bus_waiting_bytes", "Bytes of publishes that have no position yet.", now.bus.waiting_bytes
+        )
+        yield GaugeMetricFamily(
+            "scalechat_bus_lag_seconds",
+            "From a publication's append in Redis to its delivery here, newest one; two machines' clocks are in it.",
+            now.bus.lag_s,
+        )
         yield GaugeMetricFamily("scalechat_tasks", "Trio tasks.", now.tasks)
-        text = "Connections the kernel dropped because the accept queue was full."
+        text = "Connections that the kernel dropped because the accept queue was full; Linux only, else 0."
         yield CounterMetricFamily("scalechat_accept_drops", text, value=now.accept_drops)
-        text = "Clients per second that a drain would send elsewhere."
+        text = "Clients per second that a drain asks back: the busiest second that was taken with ease, 200 to 2,000."
         yield GaugeMetricFamily("scalechat_accept_rate_per_second", text, now.accept_rate_per_s)
         yield GaugeMetricFamily("scalechat_draining", "1 while the server is going away.", int(now.draining))
 
@@ -200,7 +220,7 @@ class _Process(Collector):
         held = self._footprint
         held.read()
         yield CounterMetricFamily("process_cpu_seconds", "CPU time, user and system.", value=time.process_time())
-        text = "Time the main thread was ready to run and had no core."
+        text = "Time that the loop was ready to run and had no core (other programs, a CPU quota); Linux only, else 0."
         yield CounterMetricFamily("scalechat_cpu_wait_seconds", text, value=held.cpu_wait_s)
         yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory.", held.rss_bytes)
         yield GaugeMetricFamily("process_open_fds", "Open file descriptors.", held.open_fds)
@@ -224,5 +244,5 @@ def _by_label(
 def _histogram_of_now(name: str, unit: str, values: list[int], zeros: int, bounds: tuple[int, ...]) -> Metric:
     buckets = [(str(bound), float(zeros + sum(value <= bound for value in values))) for bound in bounds]
     buckets.append(("+Inf", float(zeros + len(values))))
-    text = f"{unit} waiting per connection, now."
+    text = f"{unit} waiting for a connection, now."
     return GaugeHistogramMetricFamily(name, text, buckets=buckets, gsum_value=float(sum(values)))

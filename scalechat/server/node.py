@@ -136,7 +136,7 @@ class Node:
             knows_all_nodes=not self.bus.spans_nodes,
             now_s=trio.current_time,
         )
-        app = build_app(
+        self.app = build_app(
             hub=self.hub,
             bus=self.bus,
             site=site_around(self.here) if site_around else self.here,
@@ -144,7 +144,7 @@ class Node:
             access=Access(config.api_key, open_pages=config.public_pages or is_loopback(config.host)),
         )
         self._http = HttpService(
-            cast("ASGIFramework", app),
+            cast("ASGIFramework", self.app),
             max_body_bytes=config.max_message_size_bytes + 1024,
             max_head_bytes=MAX_HEAD_BYTES,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Final, Literal
 
 import msgspec
 
@@ -21,6 +22,31 @@ could look the same."""
 _ASCII_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z_.-]{0,63}")
 
 
+ErrorCode = Literal[
+    "bad_json",
+    "bad_message",
+    "bad_name",
+    "unknown_type",
+    "not_a_member",
+    "forbidden",
+    "rate_limited",
+    "busy",
+    "not_found",
+]
+ERRORS: Final[dict[ErrorCode, str]] = {
+    "bad_json": "not JSON, or nested too deeply",
+    "bad_message": "a field is missing, of another type, too long or negative",
+    "bad_name": "no name of a room or client",
+    "unknown_type": "no command is called so",
+    "not_a_member": "join the room first",
+    "forbidden": "another clientId, a room that the token does not name, or too many rooms",
+    "rate_limited": "more messages a second than one connection may send",
+    "busy": "the bus is away, full or too far behind: send it again",
+    "not_found": "a private message to a name that no connection has",
+}
+"""What an ``error`` answer's code means."""
+
+
 class BadMessage(ValueError):
     """Their fault: what a peer sent cannot be understood or is not allowed.
 
@@ -28,9 +54,9 @@ class BadMessage(ValueError):
     it could be read.
     """
 
-    def __init__(self, code: str, detail: str, id: str | None = None) -> None:
+    def __init__(self, code: ErrorCode, detail: str, id: str | None = None) -> None:
         super().__init__(detail)
-        self.code = code
+        self.code: ErrorCode = code
         self.detail = detail
         self.id = id
 
@@ -212,8 +238,13 @@ class DirectMessage(Answer, tag="direct", frozen=True, kw_only=True):
 
 
 class ErrorAnswer(Answer, tag="error", frozen=True, kw_only=True):
-    code: str
+    code: str  # One of `ERRORS`; a client must get along with those of newer servers.
     detail: str
+
+    @classmethod
+    def of(cls, code: ErrorCode, detail: str, id: str | None = None) -> ErrorAnswer:
+        """What the server says, with a code that is known."""
+        return cls(code=code, detail=detail, id=id)
 
 
 class Reconnect(Answer, tag="reconnect", frozen=True, kw_only=True):

@@ -172,7 +172,7 @@ class Session:
         self._bad_at_s.append(now_s)
         if len(self._bad_at_s) == BAD_MESSAGES and now_s - self._bad_at_s[0] < BAD_MESSAGES_WITHIN_S:
             return End(closing.POLICY, f"{BAD_MESSAGES} bad messages within {BAD_MESSAGES_WITHIN_S:.0f} s")
-        return SayError(ErrorAnswer(code=bad.code, detail=bad.detail, id=bad.id))
+        return SayError(ErrorAnswer.of(bad.code, bad.detail, bad.id))
 
     # --- rules ------------------------------------------------------------------------------------------------------
 

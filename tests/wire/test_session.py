@@ -173,8 +173,8 @@ def test_refusals_count_as_bad_messages() -> None:
 
 def test_blame_repeats_the_id_it_was_given() -> None:
     """Callers that find a fault themselves get the same treatment."""
-    assert _v1().blame(BadMessage("too_large", "more than it may be", "7"), 0.0) == _error(
-        "too_large", "more than it may be", "7"
+    assert _v1().blame(BadMessage("bad_message", "more than it may be", "7"), 0.0) == _error(
+        "bad_message", "more than it may be", "7"
     )
 
 

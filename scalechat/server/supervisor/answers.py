@@ -81,26 +81,33 @@ class Answers:
         return answers
 
     def _own(self, snapshots: Mapping[int, Snapshot]) -> list[Metric]:
-        """What only the supervisor knows, and each worker's part of the whole."""
-        up = GaugeMetricFamily("scalechat_worker_up", "1 for a worker that answers.", labels=["worker"])
-        restarts = CounterMetricFamily("scalechat_worker_restarts", "Starts but for the first.", labels=["worker"])
-        connections = GaugeMetricFamily("scalechat_worker_connections", "Open WebSockets.", labels=["worker"])
-        cpu_s = CounterMetricFamily("scalechat_worker_cpu_seconds", "CPU time, user and system.", labels=["worker"])
-        for worker, told in self._crew.restarts.items():
-            label = [str(worker)]
-            snapshot = snapshots.get(worker)
-            up.add_metric(label, int(snapshot is not None))
-            restarts.add_metric(label, told.total)
-            if snapshot is not None:
-                connections.add_metric(
-                    label, _sum_of(snapshot.families, "scalechat_connections", but={"dialect": "http"})
-                )
-                cpu_s.add_metric(label, _sum_of(snapshot.families, "process_cpu_seconds"))
-        own: list[Metric] = [up, restarts, connections, cpu_s]
-        if self._redis_restarts is not None:
-            text = "Starts of the private redis-server but for the first."
-            own.append(CounterMetricFamily("scalechat_private_redis_restarts", text, value=self._redis_restarts()))
-        return own
+        restarts = {worker: told.total for worker, told in self._crew.restarts.items()}
+        return own_metrics(restarts, snapshots, None if self._redis_restarts is None else self._redis_restarts())
+
+
+def own_metrics(
+    restarts: Mapping[int, int], snapshots: Mapping[int, Snapshot], redis_restarts: int | None
+) -> list[Metric]:
+    """What only the supervisor knows, and each worker's part of the whole; `restarts` by worker."""
+    up = GaugeMetricFamily("scalechat_worker_up", "1 for a worker that answers.", labels=["worker"])
+    again = CounterMetricFamily("scalechat_worker_restarts", "Starts but for the first.", labels=["worker"])
+    connections = GaugeMetricFamily("scalechat_worker_connections", "Open WebSockets.", labels=["worker"])
+    cpu_s = CounterMetricFamily(
+        "scalechat_worker_cpu_seconds", "CPU time of its present process, user and system.", labels=["worker"]
+    )
+    for worker, total in restarts.items():
+        label = [str(worker)]
+        snapshot = snapshots.get(worker)
+        up.add_metric(label, int(snapshot is not None))
+        again.add_metric(label, total)
+        if snapshot is not None:
+            connections.add_metric(label, _sum_of(snapshot.families, "scalechat_connections", but={"dialect": "http"}))
+            cpu_s.add_metric(label, _sum_of(snapshot.families, "process_cpu_seconds"))
+    own: list[Metric] = [up, again, connections, cpu_s]
+    if redis_restarts is not None:
+        text = "Starts of the private redis-server but for the first; only where there is one."
+        own.append(CounterMetricFamily("scalechat_private_redis_restarts", text, value=redis_restarts))
+    return own
 
 
 def _sum_of(families: list[Family], name: str, but: Mapping[str, str] | None = None) -> float:
