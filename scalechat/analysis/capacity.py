@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from scalechat.load.results import SearchRow
 
-from . import findings
+from . import diagnosis, findings
 from .search import SearchFrames, knee
 from .style import (
     COLORS,
@@ -174,10 +174,12 @@ def probes(search: SearchFrames) -> Html:
 
 def limits(search: SearchFrames) -> Html:
     """The causes that can be seen, with their evidence."""
-    if not search.limits:
-        failed = search.answer is not None and search.answer.failed is not None
-        return note("No limit can be seen from here." if failed else "Nothing failed.")
-    return findings.limits(search.limits)
+    if search.limits:
+        return findings.limits(search.limits)
+    if search.beyond:
+        return findings.told(search.beyond[0])
+    failed = search.answer is not None and search.answer.failed is not None
+    return note("The runs of the load that failed were not kept." if failed else "Nothing failed.")
 
 
 # ---- parts ----------------------------------------------------------------------------------
@@ -206,10 +208,19 @@ def _title(search: SearchFrames) -> str:
         parts.append("limited by the load generator")
     elif search.limits:
         finding = search.limits[0]
-        parts.append(f"limited by {finding.cause} ({finding.told})")
+        parts.append(f"limited by {finding.cause} ({finding.evidence[0]})")
     elif answer.failed is not None:
-        parts.append("what limited it cannot be seen from here")
+        parts.append(_unseen(search))
     return "; ".join(parts)
+
+
+def _unseen(search: SearchFrames) -> str:
+    """Why no limit is named: nothing can be seen of the target, or what can be seen was not at its limit."""
+    used = diagnosis.usages(search.beyond[0]) if search.beyond else []
+    nearest = max((usage for usage in used if usage.side == "server"), key=lambda usage: usage.ratio, default=None)
+    if nearest is None:
+        return "what limited it cannot be seen from here"
+    return f"no limit that can be seen was reached (nearest: {nearest.resource}, {nearest.text})"
 
 
 def _resources_title(search: SearchFrames) -> str:

@@ -28,10 +28,12 @@ _GAUGES = {
     "bus_waiting": "scalechat_bus_waiting",
     "bus_lag_s": "scalechat_bus_lag_seconds",
     "started_unix_s": "process_start_time_seconds",
+    "quota_cores": "scalechat_cpu_quota_cores",
 }
 _COUNTERS = {
     "cpu_cores": "process_cpu_seconds_total",
     "waiting_ratio": "scalechat_cpu_wait_seconds_total",
+    "throttled_ratio": "scalechat_cpu_throttled_seconds_total",
     "gc_ratio": "scalechat_gc_pause_seconds_sum",
     "publications_per_s": "scalechat_publications_total",
     "deliveries_per_s": "scalechat_deliveries_total",

@@ -41,13 +41,12 @@ def test_a_known_cause_is_named(analyse: Analyse, case: Case, cause: str, side: 
 
 CAUSES = {
     "accept": "the accept queue",
-    "core": "the server's core",
     "drops": "the drop policy",
     "files": "the server's open files",
     "gc": "garbage collections",
     "generator": "the load generator",
     "hidden": "queues outside the server's sight",
-    "memory": "the server's memory",
+    "quota": "the server's CPU quota",
     "redis": "Redis",
     "restart": "a restart of the server",
     "slow": "slow consumers",
