@@ -6,6 +6,7 @@ import html
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from scalechat.load.results import SearchRow
 
@@ -117,9 +118,13 @@ def course(search: SearchFrames) -> Html:
                 axes.plot(some["probe"], some["value"], mark, ms=6, color=color, label=label, lw=0)
         if rows["value"].max() > 20 * rows["value"].min():
             axes.set_yscale("log")
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_major_formatter(lambda value, _: load_number(value))
         else:
             count_axis(axes)
         axes.set_xlim(0.5, max(len(rows), 2) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("probe")
         panel_title(axes, search.quantity)
         legend(axes)

@@ -96,7 +96,7 @@ def keep_run(run_dir: Path, target: Path, *, whole: bool = False) -> None:
         ("health", frames.health),
         ("server", _samples(frames.server)),
         ("histograms", _by_second(frames) if whole else _merged(frames)),
-        ("connections", _some(frames.connections)),
+        ("connections", _some(frames.connections, 1_000 if whole else _MOST_CONNECTIONS)),
         *([("broadcasts", frames.broadcasts[:: -(-len(frames.broadcasts) // _MOST_BROADCASTS)])] if whole else []),
     ):
         columns = [column.name for column in next(known for known in TABLES if known.name == table).columns]
@@ -163,8 +163,8 @@ def _wider(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     )
 
 
-def _some(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.iloc[:: max(1, -(-len(rows) // _MOST_CONNECTIONS))].assign(close_reason=None, client_id="somebody")
+def _some(rows: pd.DataFrame, most: int) -> pd.DataFrame:
+    return rows.iloc[:: max(1, -(-len(rows) // most))].assign(close_reason=None, client_id="somebody")
 
 
 if __name__ == "__main__":
