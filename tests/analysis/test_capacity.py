@@ -31,6 +31,10 @@ def title(picture: str) -> str:
             "holds 6,000 clients at a p99 of 88.0 ms; 7,000 clients did not (p99 430 ms); limited by the server",
         ),
         (SearchCase(foreign=True), "cannot be seen from here"),
+        (
+            SearchCase(server_cores=0.6),
+            "no limit that can be seen was reached (nearest: server&#x27;s core, 60 % of a core)",
+        ),
         (SearchCase(kind="generator"), "at least 6,000 clients at a p99 of 88.0 ms; 7,000 clients could not be"),
         (SearchCase(kind="ceiling"), "The server holds at least 6,000 clients at a p99 of 88.0 ms"),
         (SearchCase(kind="none"), "Not even 7,000 clients held"),
