@@ -40,7 +40,7 @@ def growth(users: float = 1e6, inputs: Mapping[str, Input] = INPUTS) -> Html:
     with canvas(2.8, 1, 3) as (figure, cells):
         for axes, (name, title, color) in zip(cells, shown, strict=True):
             low, middle, high = np.array([(one[name].low, one[name].middle, one[name].high) for one in found]).T
-            axes.fill_between(grid, low, high, color=color, alpha=0.2, lw=0, label="nine trials in ten")
+            axes.fill_between(grid, low, high, color=color, alpha=0.2, lw=0, label="9 in 10")
             axes.plot(grid, middle, color=color, label="middle")
             axes.set_xscale("log")
             axes.set_yscale("log")
