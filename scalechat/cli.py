@@ -142,17 +142,23 @@ class Commands:
         return capacity(config, self._provenance.sources())
 
     def report(self, config: Annotated[ReportConfig, Parameter(name="*")], *, print_config: PrintConfig = False) -> int:
-        """Make one self-contained HTML file of a run, of a capacity search, or of two runs to compare."""
+        """Make one self-contained HTML file of a run, a capacity search, an experiment, or of two runs to compare.
+
+        Given the address of a Prometheus server, of what it saw of the servers and load clients it watches.
+        """
         if print_config:
             return self._show(config)
         if len(config.runs) > 2:
             raise UsageError("give one run, or two to compare; a directory of runs counts as one")
-        from scalechat.analysis.report import write_comparison, write_report
+        from scalechat.analysis.report import write_comparison, write_prometheus, write_report
 
-        if len(config.runs) == 2:
-            written = write_comparison(*config.runs, config.out)
+        first, *second = config.runs
+        if first.startswith(("http://", "https://")) and not second:
+            written = write_prometheus(first, config.minutes, config.until or "", config.out)
+        elif second:
+            written = write_comparison(Path(first), Path(second[0]), config.out)
         else:
-            written = write_report(config.runs[0], config.out)
+            written = write_report(Path(first), config.out)
         print(written)
         if config.open:
             webbrowser.open(written.resolve().as_uri())

@@ -6,10 +6,11 @@ import html
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from scalechat.load.results import SearchRow
 
-from . import findings
+from . import diagnosis, findings
 from .search import SearchFrames, knee
 from .style import (
     COLORS,
@@ -117,9 +118,13 @@ def course(search: SearchFrames) -> Html:
                 axes.plot(some["probe"], some["value"], mark, ms=6, color=color, label=label, lw=0)
         if rows["value"].max() > 20 * rows["value"].min():
             axes.set_yscale("log")
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_major_formatter(lambda value, _: load_number(value))
         else:
             count_axis(axes)
         axes.set_xlim(0.5, max(len(rows), 2) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("probe")
         panel_title(axes, search.quantity)
         legend(axes)
@@ -174,10 +179,12 @@ def probes(search: SearchFrames) -> Html:
 
 def limits(search: SearchFrames) -> Html:
     """The causes that can be seen, with their evidence."""
-    if not search.limits:
-        failed = search.answer is not None and search.answer.failed is not None
-        return note("No limit can be seen from here." if failed else "Nothing failed.")
-    return findings.limits(search.limits)
+    if search.limits:
+        return findings.limits(search.limits)
+    if search.beyond:
+        return findings.told(search.beyond[0])
+    failed = search.answer is not None and search.answer.failed is not None
+    return note("The runs of the load that failed were not kept." if failed else "Nothing failed.")
 
 
 # ---- parts ----------------------------------------------------------------------------------
@@ -206,10 +213,19 @@ def _title(search: SearchFrames) -> str:
         parts.append("limited by the load generator")
     elif search.limits:
         finding = search.limits[0]
-        parts.append(f"limited by {finding.cause} ({finding.told})")
+        parts.append(f"limited by {finding.cause} ({finding.evidence[0]})")
     elif answer.failed is not None:
-        parts.append("what limited it cannot be seen from here")
+        parts.append(_unseen(search))
     return "; ".join(parts)
+
+
+def _unseen(search: SearchFrames) -> str:
+    """Why no limit is named: nothing can be seen of the target, or what can be seen was not at its limit."""
+    used = diagnosis.usages(search.beyond[0]) if search.beyond else []
+    nearest = max((usage for usage in used if usage.side == "server"), key=lambda usage: usage.ratio, default=None)
+    if nearest is None:
+        return "what limited it cannot be seen from here"
+    return f"no limit that can be seen was reached (nearest: {nearest.resource}, {nearest.text})"
 
 
 def _resources_title(search: SearchFrames) -> str:

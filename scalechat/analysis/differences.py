@@ -16,7 +16,7 @@ from .conditions import Differences
 from .frames import RunFrames
 from .style import COLORS, Html, canvas, empty, latency_axis, legend, note, panel_title, picture
 from .tables import table
-from .units import duration_text
+from .units import count_text, counted, duration_text
 
 __all__ = ["conditions", "curves", "effects", "headline", "over_time", "verdict"]
 
@@ -133,7 +133,20 @@ def over_time(base: Sequence[RunFrames], new: Sequence[RunFrames]) -> Html:
         axes.set_xlabel("time in the measured phase (s)")
         panel_title(axes, "p99 of the deliveries of each second")
         legend(axes)
-        return picture(figure, "The same, second by second: a difference that lasts, or one bad moment")
+        return picture(figure, _lasting(base, new))
+
+
+def _lasting(base: Sequence[RunFrames], new: Sequence[RunFrames]) -> str:
+    """Whether a difference lasts or is one bad moment: in how many seconds the new one was above the old usual."""
+    old, now = (
+        pd.concat([run.in_measured(facts.latency_windows(run))["0.99"] for run in runs]) for runs in (base, new)
+    )
+    usual, seconds = float(old.median()), now.dropna()
+    above = int((seconds > usual).sum())
+    return (
+        f"The new system's p99 was above the old one's usual {duration_text(usual)} in {count_text(above)} of "
+        f"{counted(len(seconds), 'second')}"
+    )
 
 
 def _count(comparison: Comparison) -> str:

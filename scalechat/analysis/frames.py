@@ -25,6 +25,7 @@ from scalechat.load.results import (
     Row,
     Run,
     ServerRow,
+    Table,
     TimeseriesRow,
     read_run,
     table_of,
@@ -32,7 +33,7 @@ from scalechat.load.results import (
 
 from . import saturation
 
-__all__ = ["RunFrames", "load_run"]
+__all__ = ["RunFrames", "load_run", "parse"]
 
 # How a phase is understood by its name when the run has no manifest to say so.
 _KINDS: dict[str, PhaseKind] = {"ramp": "ramp", "warmup": "warmup", "drain": "drain"}
@@ -147,31 +148,35 @@ class RunFrames:
 
     def _frame(self, row: type[Row]) -> pd.DataFrame:
         table = table_of(row)
-        content = self.run.data(table)
-        names = [column.name for column in table.columns]
-        if not content:
-            content = (",".join(names) + "\n").encode()
-        # Optional whole numbers become floats, for NaN: nanoseconds stay exact up to 104 days.
-        types = {
-            column.name: ("float64" if column.type == "int" and column.optional else _DTYPES[column.type])
-            for column in table.columns
-        }
-        try:
-            frame = pd.read_csv(
-                io.BytesIO(content),
-                dtype=types,
-                # Somebody may be called "NA" or "null": only an empty cell is missing.
-                keep_default_na=False,
-                na_values=[""],
-                encoding_errors="replace",
-            )
-        except ValueError as error:
-            path = self.run.path / table.filename
-            raise OperationalError(f"cannot read {path}: {error}") from error
-        for name in names:
-            if name not in frame:
-                frame[name] = float("nan")
-        return frame
+        return parse(self.run.data(table), table, self.run.path)
+
+
+def parse(content: bytes, table: Table[Row], path: Path) -> pd.DataFrame:
+    """A table's CSV as a frame with the types of its schema; nothing at all becomes a frame without rows.
+
+    Raises OperationalError, which names the table in the directory `path`, where a cell is not what it should be.
+    """
+    names = [column.name for column in table.columns]
+    # Optional whole numbers become floats, for NaN: nanoseconds stay exact up to 104 days.
+    types = {
+        column.name: ("float64" if column.type == "int" and column.optional else _DTYPES[column.type])
+        for column in table.columns
+    }
+    try:
+        frame = pd.read_csv(
+            io.BytesIO(content or (",".join(names) + "\n").encode()),
+            dtype=types,
+            # Somebody may be called "NA" or "null": only an empty cell is missing.
+            keep_default_na=False,
+            na_values=[""],
+            encoding_errors="replace",
+        )
+    except ValueError as error:
+        raise OperationalError(f"cannot read {path / table.filename}: {error}") from error
+    for name in names:
+        if name not in frame:
+            frame[name] = float("nan")
+    return frame
 
 
 _DTYPES = {"int": "int64", "float": "float64", "str": "str"}

@@ -19,7 +19,7 @@ from scalechat.load.results import read_run
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["require_extra", "write_comparison", "write_report"]
+__all__ = ["require_extra", "write_comparison", "write_prometheus", "write_report"]
 
 _HERE = Path(__file__).resolve().parent
 _NEEDED = ("pandas", "scipy", "matplotlib", "nbclient", "nbformat", "nbconvert", "ipykernel")
@@ -64,7 +64,13 @@ def write_comparison(base: Path, new: Path, out: Path | None = None) -> Path:
     return _write("compare", paths, f"Scale-Chat {base.name} and {new.name}", target)
 
 
-def _write(name: str, parameters: Mapping[str, str], title: str, target: Path) -> Path:
+def write_prometheus(url: str, minutes: float, until: str, out: Path | None = None) -> Path:
+    """The same for what a Prometheus saw in the minutes until a moment; `report.html` in the working directory."""
+    parameters: dict[str, str | float] = {"url": url, "minutes": minutes, "until": until}
+    return _write("prometheus", parameters, f"Scale-Chat by {url}", out if out is not None else Path("report.html"))
+
+
+def _write(name: str, parameters: Mapping[str, str | float], title: str, target: Path) -> Path:
     require_extra()
     from .execution import execute  # needs the extra
 
@@ -97,7 +103,7 @@ def _notebook_path(name: str) -> Path:
     return inside if inside.exists() else _HERE.parents[1] / "notebooks" / f"{name}.ipynb"
 
 
-def _with_parameters(name: str, parameters: Mapping[str, str]) -> NotebookNode:
+def _with_parameters(name: str, parameters: Mapping[str, str | float]) -> NotebookNode:
     """The notebook with a cell after its parameters cell that sets them anew."""
     import nbformat
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-__all__ = ["gauge", "generator", "grid", "increase", "per_second", "server"]
+__all__ = ["counter_rate", "gauge", "generator", "grid", "histogram_quantile", "increase", "per_second", "server"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,10 +28,12 @@ _GAUGES = {
     "bus_waiting": "scalechat_bus_waiting",
     "bus_lag_s": "scalechat_bus_lag_seconds",
     "started_unix_s": "process_start_time_seconds",
+    "quota_cores": "scalechat_cpu_quota_cores",
 }
 _COUNTERS = {
     "cpu_cores": "process_cpu_seconds_total",
     "waiting_ratio": "scalechat_cpu_wait_seconds_total",
+    "throttled_ratio": "scalechat_cpu_throttled_seconds_total",
     "gc_ratio": "scalechat_gc_pause_seconds_sum",
     "publications_per_s": "scalechat_publications_total",
     "deliveries_per_s": "scalechat_deliveries_total",
@@ -115,7 +117,8 @@ def server(scrapes: pd.DataFrame) -> pd.DataFrame:
     for column, name in _COUNTERS.items():
         frame[column] = _rate(wide, wide[name], ["node"]) if name in wide else np.nan
     for column, name in _P99.items():
-        frame = frame.merge(_histogram_p99(rows, name).rename(columns={"p99": column}), on=["node", "t_s"], how="left")
+        p99 = histogram_quantile(rows, name, 0.99).rename(columns={"value": column})
+        frame = frame.merge(p99, on=["node", "t_s"], how="left")
     return frame.merge(_busiest_worker(rows), on=["node", "t_s"], how="left").assign(
         busiest_core=lambda wide: wide["busiest_core"].fillna(wide["cpu_cores"])
     )
@@ -128,8 +131,8 @@ def _busiest_worker(rows: pd.DataFrame) -> pd.DataFrame:
     return cores.groupby(["node", "t_s"])["busiest_core"].max().reset_index()
 
 
-def _histogram_p99(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The 99th percentile of a Prometheus histogram between consecutive scrapes.
+def histogram_quantile(rows: pd.DataFrame, name: str, rank: float) -> pd.DataFrame:
+    """`node, t_s, value`: a quantile of a Prometheus histogram between consecutive scrapes.
 
     By Prometheus' own rule: evenly spread inside the bucket, and the last finite edge where the
     rank lies above it.
@@ -142,10 +145,16 @@ def _histogram_p99(rows: pd.DataFrame, name: str) -> pd.DataFrame:
         grown = np.diff(scrapes.to_numpy(np.float64), axis=0)
         upper = scrapes.columns.to_numpy(np.float64)
         for (_, t_s), counts in zip(scrapes.index[1:], grown, strict=True):
-            found.append({"node": node, "t_s": t_s, "p99": _bucket_quantile(upper, counts, 0.99)})
-    return pd.DataFrame(found, columns=["node", "t_s", "p99"]).astype(
-        {"node": "str", "t_s": "float64", "p99": "float64"}
+            found.append({"node": node, "t_s": t_s, "value": _bucket_quantile(upper, counts, rank)})
+    return pd.DataFrame(found, columns=["node", "t_s", "value"]).astype(
+        {"node": "str", "t_s": "float64", "value": "float64"}
     )
+
+
+def counter_rate(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """`node, t_s, value`: a counter of Prometheus' text format, all its labels together, as growth per second."""
+    total = rows[rows["metric"] == name].groupby(["node", "t_s"])["value"].sum().reset_index()
+    return total.assign(value=_rate(total, total["value"], ["node"]))
 
 
 def _bucket_quantile(upper: Floats, cumulative: Floats, rank: float) -> float:

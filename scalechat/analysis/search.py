@@ -60,14 +60,17 @@ class SearchFrames(RunFrames):
         return rows[(rows["value"] == value) & rows["outcome"].isin(outcomes)].iloc[::-1]
 
     @cached_property
-    def limits(self) -> list[Finding]:
-        """What was at its limit in the lowest load that did not hold, by that probe's own run."""
+    def beyond(self) -> list[RunFrames]:
+        """The runs of the lowest load that did not hold, the newest first, as far as they were kept."""
         failed = None if self.answer is None else self.answer.failed
-        for run_id in self.at(failed, ("failed", "unsteady", "generator"))["run_id"].dropna():
-            directory = self.run.path / "probes" / str(run_id)
-            if directory.is_dir():
-                return diagnosis.diagnose(RunFrames(read_run(directory)))
-        return []
+        found = self.at(failed, ("failed", "unsteady", "generator", "unclear", "sparse"))["run_id"].dropna()
+        directories = (self.run.path / "probes" / str(run_id) for run_id in found)
+        return [RunFrames(read_run(directory)) for directory in directories if directory.is_dir()]
+
+    @cached_property
+    def limits(self) -> list[Finding]:
+        """What was at its limit there: of a load that just failed one probe may show it and another just not."""
+        return next((found for run in self.beyond if (found := diagnosis.diagnose(run))), [])
 
 
 def knee(load: pd.Series[float], latency: pd.Series[float]) -> float | None:

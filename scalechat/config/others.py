@@ -49,12 +49,27 @@ class ChatConfig:
 class ReportConfig:
     """What `report` can be told."""
 
-    runs: Annotated[tuple[Path, ...], named("run"), SEVERAL, NO_TWIN, about("Run directory, such as runs/….")]
+    runs: Annotated[
+        tuple[str, ...],
+        named("run"),
+        SEVERAL,
+        NO_TWIN,
+        about("Run directory, such as runs/…; or a Prometheus server, such as http://127.0.0.1:9090."),
+    ]
     out: Annotated[
         Path | None,
         NO_TWIN,  # SCALECHAT_OUT already is where runs go
-        unset("report.html in the run"),
+        unset("report.html in the run, or here"),
         about("File to write the report to."),
+    ] = field(default=None, kw_only=True)
+    minutes: Annotated[
+        WholeNumber, between(1, 527_040, "minutes"), about("How much of a Prometheus server's past is shown.")
+    ] = field(default=15, kw_only=True)
+    until: Annotated[
+        str | None,
+        NOT_BLANK,
+        unset("now"),
+        about("When that ends, such as 2026-01-31T14:05, in UTC where it does not say."),
     ] = field(default=None, kw_only=True)
     open: Annotated[bool, SWITCH, about("Show the report in the web browser.")] = field(default=False, kw_only=True)
 

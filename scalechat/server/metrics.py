@@ -222,6 +222,10 @@ class _Process(Collector):
         yield CounterMetricFamily("process_cpu_seconds", "CPU time, user and system.", value=time.process_time())
         text = "Time that the loop was ready to run and had no core (other programs, a CPU quota); Linux only, else 0."
         yield CounterMetricFamily("scalechat_cpu_wait_seconds", text, value=held.cpu_wait_s)
+        text = "Cores that the control group allows; 0 means all."
+        yield GaugeMetricFamily("scalechat_cpu_quota_cores", text, held.cpu_quota.cores)
+        text = "Time that the control group held its processes back."
+        yield CounterMetricFamily("scalechat_cpu_throttled_seconds", text, value=held.cpu_quota.throttled_s)
         yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory.", held.rss_bytes)
         yield GaugeMetricFamily("process_open_fds", "Open file descriptors.", held.open_fds)
         yield GaugeMetricFamily("process_max_fds", "Limit of open file descriptors.", file_limit())

@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import trio
 
+from scalechat.server.cpu_quota import CpuQuota, read_cpu_quota
+
 GC_THRESHOLDS = (10_000, 20, 50)
 """Objects for a young collection, young ones for a middle one, middle ones for a full one; measured, see
 `collector_for_many_connections`."""
@@ -95,6 +97,7 @@ class Footprint:
         self.open_fds = 0
         self.cpu_wait_s = 0.0
         """How long the main thread was ready to run and had no core; 0 where the system does not tell (not Linux)."""
+        self.cpu_quota = CpuQuota(0.0, 0.0)
         self.read()
 
     def read(self) -> None:
@@ -110,6 +113,8 @@ class Footprint:
                 self.open_fds = file_limit()
         with suppress(OSError):
             self.cpu_wait_s = int(Path("/proc/self/schedstat").read_bytes().split()[1]) / 1e9
+        with suppress(OSError):
+            self.cpu_quota = read_cpu_quota()
 
 
 def file_limit() -> int:

@@ -43,13 +43,15 @@ class SearchCase:
     finished: bool = True
     probes: int = len(PROBES)
     foreign: bool = False
+    server_cores: float = 0.99
+    """Of the lowest load that failed."""
 
 
 def write_search(out: Path, case: SearchCase | None = None) -> Path:
     """Write the search and return its directory; the run of its lowest failed probe is there, with a full core."""
     case = case or SearchCase()
     with RunWriter.create(out, run_id="search-1", only=[SearchRow]) as writer:
-        probe_run = write_run(writer.run_dir / "probes", Case(server_cores=0.99, foreign=case.foreign), 7)
+        probe_run = write_run(writer.run_dir / "probes", Case(server_cores=case.server_cores, foreign=case.foreign), 7)
         for number, (step, value, outcome, p99) in enumerate(PROBES[: case.probes], start=1):
             writer.append(
                 SearchRow(

@@ -48,6 +48,9 @@ class Case:
     steady_s: int = 12
     latency_ms: float = 3.0
     server_cores: float = 0.38
+    server_waiting: float = 0.0
+    """The part of the time that the server is ready to run while others have its core."""
+    server_quota: float = 0.0
     server_lag_s: float = 0.001
     generator_cores: float = 0.21
     later_by_place_us: float = 0.0
@@ -240,6 +243,8 @@ def _scrape(case: Case, second: int, phase: str, wall: int, rng: random.Random) 
     probes = 20 * second
     samples: list[tuple[str, str | None, float]] = [
         ("process_cpu_seconds_total", None, case.server_cores * second),
+        ("scalechat_cpu_wait_seconds_total", None, case.server_waiting * second),
+        ("scalechat_cpu_quota_cores", None, case.server_quota),
         ("process_resident_memory_bytes", None, 60e6 + 1e5 * min(second, 8)),
         ("process_open_fds", None, case.clients + 15.0),
         ("process_max_fds", None, 20000.0),

@@ -1,4 +1,4 @@
-"""The analysis of a capacity search: the finding above the picture, the knee, and the whole report."""
+"""The analysis of a capacity search: the finding above the picture, the knee, and the models beside it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 
 from scalechat.analysis import capacity, capacity_models
-from scalechat.analysis.report import write_comparison, write_report
 from scalechat.analysis.search import knee, load_search
-from scalechat.config import OperationalError, UsageError
+from scalechat.config import OperationalError
 
 from .searches import SearchCase, write_search
 from .synthetic import Case, write_run
@@ -32,6 +31,10 @@ def title(picture: str) -> str:
             "holds 6,000 clients at a p99 of 88.0 ms; 7,000 clients did not (p99 430 ms); limited by the server",
         ),
         (SearchCase(foreign=True), "cannot be seen from here"),
+        (
+            SearchCase(server_cores=0.6),
+            "no limit that can be seen was reached (nearest: server&#x27;s core, 60 % of a core)",
+        ),
         (SearchCase(kind="generator"), "at least 6,000 clients at a p99 of 88.0 ms; 7,000 clients could not be"),
         (SearchCase(kind="ceiling"), "The server holds at least 6,000 clients at a p99 of 88.0 ms"),
         (SearchCase(kind="none"), "Not even 7,000 clients held"),
@@ -80,27 +83,3 @@ def test_a_run_is_no_search(tmp_path: Path) -> None:
     """One line that says so."""
     with pytest.raises(OperationalError, match="no capacity search"):
         load_search(write_run(tmp_path, Case()))
-
-
-def test_the_report_of_a_search_is_one_file_that_needs_nothing(tmp_path: Path) -> None:
-    """The notebook is really executed; no script, no remote address."""
-    path = write_report(write_search(tmp_path))
-    page = path.read_text()
-    assert path == tmp_path / "search-1" / "report.html"
-    assert "<h1" in page
-    assert page.count("<figure>") == 6
-    assert "limited by the server" in page
-    assert not re.search(r"<script|<link|@import", page)
-
-
-def test_the_report_of_two_runs_is_a_comparison(tmp_path: Path) -> None:
-    """Written beside the new one."""
-    base = write_run(tmp_path / "a", Case(steady_s=30), 1)
-    new = write_run(tmp_path / "b", Case(steady_s=30, latency_ms=4.5), 2)
-    path = write_comparison(base, new)
-    page = path.read_text()
-    assert path == new / "comparison.html"
-    assert page.count("<figure>") == 3
-    assert "Worse: delivery p50" in page
-    with pytest.raises(UsageError, match="no run in"):
-        write_comparison(base, tmp_path / "nothing")

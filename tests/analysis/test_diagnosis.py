@@ -25,6 +25,9 @@ def test_a_healthy_run_has_no_finding(healthy: RunFrames) -> None:
     "case, cause, side",
     [
         (Case(server_cores=0.97), "the server's core", "server"),
+        (Case(server_cores=0.6, server_waiting=0.35), "the server's core", "server"),
+        (Case(server_cores=0.2, server_waiting=0.75), "other programs on the server's core", "server"),
+        (Case(server_cores=0.2, server_waiting=0.75, server_quota=0.2), "the server's CPU quota", "server"),
         (Case(server_lag_s=0.25), "the server's event loop", "server"),
         (Case(evicted=3), "slow consumers", "server"),
         (Case(generator_cores=0.92), "the load generator", "generator"),
@@ -41,13 +44,12 @@ def test_a_known_cause_is_named(analyse: Analyse, case: Case, cause: str, side: 
 
 CAUSES = {
     "accept": "the accept queue",
-    "core": "the server's core",
     "drops": "the drop policy",
     "files": "the server's open files",
     "gc": "garbage collections",
     "generator": "the load generator",
     "hidden": "queues outside the server's sight",
-    "memory": "the server's memory",
+    "quota": "the server's CPU quota",
     "redis": "Redis",
     "restart": "a restart of the server",
     "slow": "slow consumers",

@@ -24,7 +24,7 @@ from tests.conftest import clean_environ, eventually
 from .synthetic import Case, write_run
 
 ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = ("analysis", "capacity", "compare", "experiment", "scale-problems")
+NOTEBOOKS = ("analysis", "capacity", "compare", "experiment", "prometheus", "scale-problems")
 
 
 def test_the_report_is_one_file_that_needs_nothing(healthy_run: Path) -> None:

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes a real server under a real load: every panel and every rule has something to show."""
+"""A real Prometheus scrapes a real server under a real load: panels, rules and the report have their figures."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from scalechat.analysis.report import write_prometheus
 from tests.conftest import ServeProcess, clean_environ, eventually
 from tests.stack.cadvisor import serving_cadvisor
 from tests.stack.files import DASHBOARDS, RULES, read_json, read_yaml
-from tests.stack.prometheus import running_prometheus
+from tests.stack.prometheus import Prometheus, running_prometheus
 
 CLIENTS = 20
 # What Grafana would put in: at least four scrapes, the time range shown, everything chosen.
@@ -93,10 +94,10 @@ def running_load(ws_url: str, metrics_port: int, out: Path) -> Iterator[None]:
             process.wait()
 
 
-def test_every_panel_and_every_rule_has_data(
+def test_every_panel_every_rule_and_the_report_have_data(
     serve_process: ServeProcess, require_binary: Callable[[str, str], str], tmp_path: Path
 ) -> None:
-    """On a healthy server every expression yields a number, every rule is healthy and no alert fires."""
+    """On a healthy server every expression yields a number, every rule is healthy, no alert fires."""
     binary = require_binary("prometheus", "apt install prometheus")
     server = serve_process()
     load_port, own_port = unused_port(), unused_port()
@@ -137,3 +138,14 @@ def test_every_panel_and_every_rule_has_data(
                 assert rule["health"].text == "ok", rule["lastError"].text
                 if rule["type"].text == "alerting":
                     assert rule["state"].text != "firing", rule["name"].text
+        the_report_says_the_same(prometheus, tmp_path / "report.html")
+
+
+def the_report_says_the_same(prometheus: Prometheus, page: Path) -> None:
+    """The notebook is really executed: both sides are in it. What was at its limit is a busy machine's business."""
+    text = write_prometheus(prometheus.url, 2, "", page).read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert f"1 server with {CLIENTS} clients" in text
+    assert text.count("<figure>") == 3
+    assert "nothing was measured" not in text
+    assert "Load clients got" in text
+    assert "Nothing was at its limit" in text or 'class="findings"' in text

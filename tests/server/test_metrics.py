@@ -57,6 +57,8 @@ NAMES = {
     *(f"scalechat_queue_{what}_per_connection{suffix}" for what in ("frames", "bytes") for suffix in NOW_SUFFIXES),
     "process_cpu_seconds_total",
     "scalechat_cpu_wait_seconds_total",
+    "scalechat_cpu_quota_cores",
+    "scalechat_cpu_throttled_seconds_total",
     "process_resident_memory_bytes",
     "process_open_fds",
     "process_max_fds",
@@ -137,6 +139,7 @@ def test_both_texts_are_read_back_by_their_parsers() -> None:
     moving = {
         "process_cpu_seconds_total",
         "scalechat_cpu_wait_seconds_total",
+        "scalechat_cpu_throttled_seconds_total",
         "process_resident_memory_bytes",
         "process_open_fds",
     }

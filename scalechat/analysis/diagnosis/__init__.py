@@ -8,7 +8,7 @@ a person can check it against the pictures. A healthy run has none.
     seen       what rules look at: the run's series and histograms, and when something was so
     usage      how much of each limit was in use
     generator  the load client itself
-    compute    the server's core, its collections, its event loop
+    compute    the server's core, who else has it, its CPU quota, its collections, its event loop
     queues     members that read too slowly, what is dropped for them, what waits in the kernel
     arrivals   connections that do not get in
     outside    Redis, memory, restarts
@@ -38,7 +38,9 @@ RULES: Final[tuple[Rule, ...]] = (
     arrivals.files,
     arrivals.places,
     arrivals.accept_queue,
+    compute.quota,
     compute.core,
+    compute.shared,
     compute.collections,
     compute.loop,
     queues.drops,

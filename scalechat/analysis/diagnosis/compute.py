@@ -7,14 +7,14 @@ from typing import Final
 
 import numpy as np
 
-from scalechat.analysis.facts import clients, server_core
+from scalechat.analysis.facts import clients, server_core, server_cpu
 from scalechat.analysis.units import bytes_text, count_text, duration_text, percent_text, rate_text, significant
 
-from .finding import HIDDEN, LOOP, Evidence, Finding
+from .finding import CORE, HIDDEN, LOOP, SHARED, Evidence, Finding, Strength
 from .seen import Seen, when
-from .usage import SERVER_CORE_RATIO
+from .usage import QUOTA, SERVER_CORE_RATIO, usages
 
-__all__ = ["collections", "core", "crowd", "loop", "sizes"]
+__all__ = ["collections", "core", "crowd", "loop", "quota", "shared", "sizes"]
 
 LOOP_LAG_S: Final = 0.1
 STALL_S: Final = 0.25
@@ -27,6 +27,8 @@ TALKERS_RATIO: Final = 0.3
 LARGE_BYTES: Final = 8 * 1024
 """From here on copying costs more than the system call (docs/scale-problems/message-size.md)."""
 WAITING_RATIO: Final = 0.1
+THROTTLED_RATIO: Final = 0.05
+"""As for the load client's own quota."""
 _LAG: Final = "scalechat_loop_lag_seconds"
 _GC: Final = "scalechat_gc_pause_seconds"
 
@@ -39,10 +41,11 @@ def core(seen: Seen) -> Iterator[Finding]:
     if not used + waited >= SERVER_CORE_RATIO or used < waited:
         return
     times = when(seen.server, "busiest_core", SERVER_CORE_RATIO - waited)
-    said = [Evidence(f"{percent_text(used)} of a core", "process_cpu_seconds_total", times)]
+    text, source = f"{percent_text(used)} of a core", "process_cpu_seconds_total"
     if waited:
-        text = f"ready to run but without a core {percent_text(waited)} of the time: other programs have it"
-        said.append(Evidence(text, "scalechat_cpu_wait_seconds_total"))
+        text += f", and {percent_text(waited)} of the time ready to run while other programs had it"
+        source += ", scalechat_cpu_wait_seconds_total"
+    said = [Evidence(text, source, times)]
     delivered = seen.delivered_per_s
     if delivered > 0:
         text = f"{rate_text(delivered, 'deliveries')}, {significant(1e6 * used / delivered)} µs of it each"
@@ -50,7 +53,41 @@ def core(seen: Seen) -> Iterator[Finding]:
     if seen.most("loop_lag_p99_s") >= LOOP_LAG_S:
         said.append(_lag(seen, seen.most("loop_lag_p99_s"), LOOP_LAG_S))
     step = "fewer deliveries per second on this node, more --workers, or more nodes"
-    yield Finding("the server's core", "server", "certain", tuple(said), step, None, frozenset({LOOP, HIDDEN}))
+    yield Finding(CORE, "server", "certain", tuple(said), step, None, frozenset({LOOP, HIDDEN}))
+
+
+def shared(seen: Seen) -> Iterator[Finding]:
+    """A core that others have most of the time."""
+    used, waited = server_core(seen.frames), float(seen.server["waiting_ratio"].mean())
+    if not (used + waited >= SERVER_CORE_RATIO and waited > used):
+        return
+    text = f"ready to run but without a core {percent_text(waited)} of the time, with one {percent_text(used)}"
+    source = "scalechat_cpu_wait_seconds_total, process_cpu_seconds_total"
+    said = (Evidence(text, source, when(seen.server, "waiting_ratio", SERVER_CORE_RATIO / 2)),)
+    step = "give the server a core of its own (taskset, cpuset), or move the other programs elsewhere"
+    yield Finding(SHARED, "server", "likely", said, step, None, frozenset({LOOP, HIDDEN}))
+
+
+def quota(seen: Seen) -> Iterator[Finding]:
+    """A container's CPU limit: when it is used up everything stands still until its period is over."""
+    used = next((usage for usage in usages(seen.frames) if usage.resource == QUOTA), None)
+    throttled = seen.most("throttled_ratio")
+    if used is None or not (used.at_limit or throttled >= THROTTLED_RATIO):
+        return
+    said = [Evidence(used.text, "process_cpu_seconds_total, scalechat_cpu_quota_cores")]
+    if throttled >= THROTTLED_RATIO:
+        text = f"throttled {percent_text(throttled)} of the time"
+        times = when(seen.server, "throttled_ratio", THROTTLED_RATIO)
+        said.append(Evidence(text, "scalechat_cpu_throttled_seconds_total", times))
+    delivered = seen.delivered_per_s
+    if delivered > 0:
+        each = significant(1e6 * server_cpu(seen.frames) / delivered)
+        text = f"{rate_text(delivered, 'deliveries')}, {each} µs of CPU each"
+        said.append(Evidence(text, "scalechat_deliveries_total"))
+    step = "a higher CPU limit of the container, fewer deliveries per second on this node, or more nodes"
+    strength: Strength = "certain" if used.at_limit else "likely"
+    explained = frozenset({CORE, SHARED, LOOP, HIDDEN})
+    yield Finding("the server's CPU quota", "server", strength, tuple(said), step, None, explained)
 
 
 def crowd(seen: Seen) -> Iterator[Finding]:

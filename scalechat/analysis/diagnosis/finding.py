@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-__all__ = ["HIDDEN", "LOOP", "STRENGTHS", "Evidence", "Finding", "Side", "Strength"]
+__all__ = ["CORE", "HIDDEN", "LOOP", "SHARED", "STRENGTHS", "Evidence", "Finding", "Side", "Strength"]
 
 Side = Literal["server", "generator"]
 Strength = Literal["certain", "likely", "possible"]
 """*certain*: it was counted. *likely*: several signs agree. *possible*: it fits, and other causes would too."""
+CORE: Final = "the server's core"
+SHARED: Final = "other programs on the server's core"
 LOOP: Final = "the server's event loop"
 HIDDEN: Final = "queues outside the server's sight"
 """Causes that others explain."""
@@ -42,8 +44,3 @@ class Finding:
     """Of the catalogue of scaling problems, below ``docs/scale-problems/``; None where it has no page of it."""
     explains: frozenset[str] = frozenset()
     """Causes that are no more than symptoms of this one."""
-
-    @property
-    def told(self) -> str:
-        """The evidence in a line."""
-        return "; ".join(map(str, self.evidence))

@@ -15,9 +15,16 @@ import msgspec
 from prometheus_client.metrics_core import Metric
 
 HIGHEST: Final = frozenset(
-    {"scalechat_queue_age_seconds", "scalechat_draining", "scalechat_limit", "scalechat_bus_lag_seconds"}
+    {
+        "scalechat_queue_age_seconds",
+        "scalechat_draining",
+        "scalechat_limit",
+        "scalechat_bus_lag_seconds",
+        "scalechat_cpu_quota_cores",
+        "scalechat_cpu_throttled_seconds",
+    }
 )
-"""Gauges of which the highest is true for all; those in `LOWEST` the lowest. Every other gauge is a sum."""
+"""What has one true value for all, of which the highest is it; of those in `LOWEST` the lowest. All others are sums."""
 LOWEST: Final = frozenset({"process_start_time_seconds", "scalechat_bus_up"})
 SUMMED_LIMITS: Final = frozenset({"max_connections"})
 """Bounds of which each worker has its share."""
