@@ -5,11 +5,14 @@ Without this a server in a small container takes connections until the kernel en
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import psutil
+
+from scalechat.server.control_groups import OWN, ROOT, groups_around
 
 RESERVED_FDS: Final = 64
 """Descriptors kept for everything that is no client: the loop, listeners, files, a scrape."""
@@ -51,39 +54,17 @@ def ceiling_here(file_limit: int, *, processes: int = 1) -> Ceiling:
     )
 
 
-def memory_limit_bytes(system: Path = Path("/")) -> int | None:
-    """The least memory that a control group around this process allows; None without one (and where there are none).
-
-    Of both versions of control groups (Linux, admin-guide/cgroup-v2 and cgroup-v1/memory). In a container the tree
-    may begin at our own group although /proc names it by its whole path, so the tree's top is asked as well.
-    """
-    limits = [limit for file in _limit_files(system) if (limit := _limit_in(file)) is not None]
-    return min(limits, default=None)
+def memory_limit_bytes(root: Path = ROOT, own: Path = OWN) -> int | None:
+    """The least memory that a control group around this process allows; None without one (and where there are none)."""
+    with suppress(OSError):
+        return min(filter(None, map(_limit, groups_around("memory", root, own))), default=None)
+    return None
 
 
-def _limit_files(system: Path) -> list[Path]:
-    try:
-        groups = (system / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return []
-    files: list[Path] = []
-    for line in groups:
-        _, controllers, group = line.split(":", 2)
-        if controllers == "":
-            top, name = system / "sys/fs/cgroup", "memory.max"
-        elif "memory" in controllers.split(","):
-            top, name = system / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
-        else:
-            continue
-        ours = top / group.lstrip("/")
-        files += [folder / name for folder in (ours, *ours.parents) if folder.is_relative_to(top)]
-    return files
-
-
-def _limit_in(file: Path) -> int | None:
-    """None: there is no such file, or it sets no limit (version 2 says "max", version 1 a number beyond any memory)."""
-    try:
-        limit = int(file.read_text())
-    except (OSError, ValueError):
-        return None
-    return limit if limit < 2**60 else None
+def _limit(group: Path) -> int | None:
+    """None: it sets no limit. Version 2 says "max" then, version 1 a number beyond any memory."""
+    for name in ("memory.max", "memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            limit = int((group / name).read_text(encoding="ascii"))
+            return limit if limit < 2**60 else None
+    return None

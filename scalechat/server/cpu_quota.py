@@ -6,16 +6,13 @@ CPU figure shows no more than a core that is not full.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+
+from scalechat.server.control_groups import OWN, ROOT, groups_around
 
 __all__ = ["CpuQuota", "read_cpu_quota"]
-
-ROOT: Final = Path("/sys/fs/cgroup")
-OWN: Final = Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +30,8 @@ def read_cpu_quota(root: Path = ROOT, own: Path = OWN) -> CpuQuota:
     Raises:
         OSError: there are none (not Linux), or no descriptor is left.
     """
-    limits = [found for group in _groups(root, own) if (found := _limit(group)) is not None]
+    limits = [found for group in groups_around("cpu", root, own) if (found := _limit(group)) is not None]
     return min(limits, key=lambda limit: limit.cores, default=CpuQuota(0.0, 0.0))
-
-
-def _groups(root: Path, own: Path) -> Iterator[Path]:
-    """Our group and those around it. In a container the path is often the host's, and only `root` is there."""
-    for line in own.read_text(encoding="utf-8").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if not controllers or "cpu" in controllers.split(","):
-            top = root / "cpu" if controllers else root
-            group = top / path.strip("/")
-            yield from (group, *(around for around in group.parents if around.is_relative_to(top)))
 
 
 def _limit(group: Path) -> CpuQuota | None:

@@ -83,7 +83,7 @@ def test_the_summary_is_for_programs_too(serve_process: ServeProcess, tmp_path: 
     assert document["exit_code"] == done.returncode
     assert (document["verdict"], done.returncode) in (("pass", 0), ("invalid", 97))
     assert Path(document["run_dir"]).is_dir()
-    assert document["figures"]["clients"] == {"value": 30, "unit": "clients"}
+    assert document["figures"]["clients"] == {"value": 30, "unit": "clients", "interval": None}
 
 
 def test_a_missed_objective_is_99(serve_process: ServeProcess, tmp_path: Path) -> None:

@@ -65,8 +65,8 @@ def test_the_memory_limit_is_that_of_the_narrowest_group_around_us(
         file = tmp_path / "sys/fs/cgroup" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text + "\n")
-    assert memory_limit_bytes(tmp_path) == limit_bytes
+    assert memory_limit_bytes(tmp_path / "sys/fs/cgroup", tmp_path / "proc/self/cgroup") == limit_bytes
 
 
 def test_a_system_without_control_groups_has_no_limit(tmp_path: Path) -> None:
-    assert memory_limit_bytes(tmp_path) is None
+    assert memory_limit_bytes(tmp_path, tmp_path / "cgroup") is None

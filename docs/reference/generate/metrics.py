@@ -15,6 +15,7 @@ from scalechat.load.exposition import LoadCollector
 from scalechat.load.health import Health
 from scalechat.load.plan import Plan
 from scalechat.load.recorder import Recorder
+from scalechat.load.tally import tally_of
 from scalechat.server.node import Node
 from scalechat.server.supervisor.answers import own_metrics
 from scalechat.server.supervisor.totals import Snapshot
@@ -37,7 +38,8 @@ def workers() -> str:
 def load() -> str:
     """Of the load client, `--metrics-port`."""
     recorder = Recorder(Plan.of(LoadConfig(), 0), acknowledged=True)
-    return _table(LoadCollector(recorder, ErrorLog(), Health(time.monotonic_ns)).collect())
+    tally = tally_of(recorder, ErrorLog(), Health(time.monotonic_ns))
+    return _table(LoadCollector(lambda: tally, lambda: {0: True}).collect())
 
 
 async def _scraped() -> list[Metric]:
