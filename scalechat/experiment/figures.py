@@ -5,6 +5,7 @@
 - `connect_failures`, `disconnects`, `reconnects`, `evicted`, `errors`;
 - of each metric of the server, over all its labels: `server.NAME` the last value, `server.NAME.max` the largest,
   `server.NAME.growth` from first to last scrape, without the prefix ``scalechat_`` (`server.queue_bytes.max`);
+- `exit_code`: the load client's own verdict on the run (97: it was the load client itself that was late);
 - of the generator's health: `generator.loop_lag_p99_ms.max`, `generator.rss_bytes.max`.
 """
 
@@ -32,7 +33,7 @@ def figures_of(run_dir: Path) -> dict[str, float]:
     found = (
         _latencies(frames)
         | _summary(frames)
-        | _ledger(frames)
+        | _manifest(frames)
         | _counted(frames)
         | _server(frames)
         | _generator(frames)
@@ -58,16 +59,17 @@ def _summary(frames: RunFrames) -> dict[str, float]:
     return {name: figure.value for name, figure in summary.figures.items() if figure.value is not None}
 
 
-def _ledger(frames: RunFrames) -> dict[str, float]:
+def _manifest(frames: RunFrames) -> dict[str, float]:
     manifest = frames.run.manifest
     if manifest is None:
         return {}
     ledger = manifest.ledger
-    return {
+    counted = {
         name: float(value)
         for name in ledger.__struct_fields__
         if isinstance(value := getattr(ledger, name), int | float)
     }
+    return counted | {"exit_code": float(manifest.exit_code)}
 
 
 def _counted(frames: RunFrames) -> dict[str, float]:

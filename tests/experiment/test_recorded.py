@@ -46,6 +46,14 @@ RECORDED: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
         {"missing": 0.0, "disconnects": 400.0, "reconnects": 400.0},
     ),
     "reconnect-storm": ({"connect_p99": 4429.0, "missing": 0.0}, {"connect_p99": 180.4, "missing": 0.0}),
+    "load-client": (
+        {"delivery_p99": 2483.0, "server_cpu": 0.154, "exit_code": 97.0, "missing": 0.0},
+        {"delivery_p99": 11.5, "server_cpu": 0.3, "exit_code": 0.0, "missing": 0.0},
+    ),
+    "coordinated-omission": (
+        {"delivery_p99": 9.83, "delivery_max": 2019.9, "missing": 0.0},
+        {"delivery_p99": 1979.7, "delivery_max": 2100.0, "missing": 0.0},
+    ),
 }
 """What the checks speak of, before and after, as a run on two cores measured it."""
 
