@@ -35,7 +35,7 @@ def growth(users: float = 1e6, inputs: Mapping[str, Input] = INPUTS) -> Html:
     shown = (
         ("nodes", "nodes", COLORS["good"]),
         ("redis_shards", "Redis shards", COLORS["extra"]),
-        ("egress_per_month", "traffic, $ a month", COLORS["load"]),
+        ("egress_per_month", "traffic, $/month", COLORS["load"]),
     )
     with canvas(2.8, 1, 3) as (figure, cells):
         for axes, (name, title, color) in zip(cells, shown, strict=True):
