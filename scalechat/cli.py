@@ -110,7 +110,7 @@ class Commands:
         """Put simulated clients on a server, account for every delivery and export a run directory.
 
         Ends with 0 pass, 2 bad usage, 97 generator overloaded, 98 clock or samples not good enough, 99 objective
-        missed, 105 interrupted (the run is still written), 1 our bug.
+        missed, 105 interrupted (the run is still written), 1 no server, no place to write, or our bug.
         """
         if scenario_schema:
             from scalechat.scenario_schema import scenario_schema_text

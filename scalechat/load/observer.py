@@ -9,6 +9,7 @@ import trio
 from prometheus_client.samples import Sample
 
 from scalechat.load.errors import ErrorLog
+from scalechat.load.growth import Growth
 from scalechat.load.journal import Journal
 from scalechat.load.live import ServerGlimpse
 from scalechat.load.pacing import NowNs, sleep_until
@@ -32,10 +33,8 @@ class ServerObserver:
         self._clock = clock
         self._cpu_s, self._cpu_ns = 0.0, 0
         """CPU seconds between scrapes that both were of a measured phase, and how long that was."""
-        self._before: tuple[int, float] | None = None
-        """(when, total CPU seconds) of the scrape before, if that was."""
-        self._last: tuple[int, float] | None = None
-        """The same of the scrape before, of any phase."""
+        self._steady_cpu, self._cpu = Growth(), Growth()
+        """Of the CPU seconds: in the measured phases, and always."""
         self.glimpse: ServerGlimpse | None = None
         """What the newest scrape shows; None before the first."""
         self.rss_bytes: float | None = None
@@ -74,14 +73,13 @@ class ServerObserver:
         self._look(samples, now_ns)
         steady = self._timeline.is_measured
         if not steady:
-            self._before = None
+            self._steady_cpu.forget()
         for sample in samples:
             match sample.name:
                 case "process_cpu_seconds_total" if steady:
-                    if self._before is not None:
-                        self._cpu_ns += now_ns - self._before[0]
-                        self._cpu_s += sample.value - self._before[1]
-                    self._before = now_ns, sample.value
+                    took_ns, grown_s = self._steady_cpu.look(now_ns, sample.value) or (0, 0.0)
+                    self._cpu_ns += took_ns
+                    self._cpu_s += grown_s
                 case "process_resident_memory_bytes" if steady:
                     self.rss_bytes = sample.value
                 case "scalechat_limit" if first:
@@ -94,13 +92,10 @@ class ServerObserver:
         sums: dict[str, float] = {}
         for sample in samples:
             sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
-        cpu_s, cores = sums.get("process_cpu_seconds_total"), None
-        if cpu_s is not None:
-            if self._last is not None and now_ns > self._last[0]:
-                cores = (cpu_s - self._last[1]) * SECOND_NS / (now_ns - self._last[0])
-            self._last = now_ns, cpu_s
+        cpu_s = sums.get("process_cpu_seconds_total")
+        growth = None if cpu_s is None else self._cpu.look(now_ns, cpu_s)
         self.glimpse = ServerGlimpse(
-            cpu_cores=cores,
+            cpu_cores=None if growth is None else growth[1] * SECOND_NS / growth[0],
             rss_bytes=sums.get("process_resident_memory_bytes"),
             connections=sums.get("scalechat_connections"),
             queue_frames=sums.get("scalechat_queue_frames"),
