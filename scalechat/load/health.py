@@ -8,7 +8,7 @@ import resource
 import time
 from array import array
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import trio
 
+from scalechat.cpu_quota import read_cpu_quota
 from scalechat.load.histogram import Histogram
 from scalechat.load.pacing import NowNs, sleep_until
 
@@ -42,7 +43,7 @@ class Pulse:
     cpu_throttled_s_total: float | None
     tcp_retransmits_total: int | None
     cpu_wait_s_total: float | None
-    """Time this process was ready to run and other programs had its core."""
+    """Time this process was ready to run and had no core: other programs, or a CPU quota."""
 
     @property
     def cpu_s_total(self) -> float:
@@ -172,13 +173,10 @@ def _steal_s() -> float | None:
 
 
 def _throttled_s() -> float | None:
-    """Linux, cgroup v2: time this container's CPU quota held it back."""
-    try:
-        lines = Path("/sys/fs/cgroup/cpu.stat").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    usec = dict(line.split(maxsplit=1) for line in lines if " " in line).get("throttled_usec")
-    return None if usec is None else int(usec) / 1e6
+    """Linux: time this container's CPU quota held it back."""
+    with suppress(OSError):
+        return read_cpu_quota().throttled_s
+    return None
 
 
 def _retransmits() -> int | None:
@@ -194,12 +192,10 @@ def _retransmits() -> int | None:
 
 
 def cpu_quota_cores() -> float | None:
-    """Linux, cgroup v2: how many cores this container may use; None without a quota."""
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return None
-    return None if quota == "max" else int(quota) / int(period)
+    """Linux: how many cores this container may use; None without a quota."""
+    with suppress(OSError):
+        return read_cpu_quota().cores or None
+    return None
 
 
 def cpu_model() -> str | None:

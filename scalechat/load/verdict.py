@@ -44,7 +44,7 @@ class Facts:
     cpu_ratio: float
     """CPU time of the generator over the time that passed: 1 is a whole core."""
     cpu_wait_ratio: float | None
-    """How much of the time it was ready to run and other programs had its core; None where the system does not tell."""
+    """How much of the time it was ready to run and had no core (others, a quota); None if the system does not tell."""
     loop_lag_p99_ns: int | None
     send_lag_p50_ns: int | None
     intended: int
@@ -172,7 +172,7 @@ def _generator_reasons(facts: Facts, slos: Sequence[Slo]) -> list[Reason]:
     reasons = []
     starved = ""
     if facts.cpu_wait_ratio is not None and facts.cpu_wait_ratio >= STARVED_RATIO:
-        starved = f"; other programs had its core {facts.cpu_wait_ratio:.0%} of the time"
+        starved = f"; it waited for its core {facts.cpu_wait_ratio:.0%} of the time (other programs, or a CPU quota)"
     if facts.cpu_ratio >= MAX_CPU_RATIO:
         text = f"the load client used {facts.cpu_ratio:.0%} of its core; from {MAX_CPU_RATIO:.0%} on it measures itself"
         reasons.append(Reason(code="generator_cpu", text=text))

@@ -12,7 +12,7 @@ from typing import Final
 
 import psutil
 
-from scalechat.server.control_groups import OWN, ROOT, groups_around
+from scalechat.control_groups import OWN, ROOT, groups_around
 
 RESERVED_FDS: Final = 64
 """Descriptors kept for everything that is no client: the loop, listeners, files, a scrape."""

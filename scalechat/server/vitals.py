@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import trio
 
-from scalechat.server.cpu_quota import CpuQuota, read_cpu_quota
+from scalechat.cpu_quota import CpuQuota, read_cpu_quota
 
 GC_THRESHOLDS = (10_000, 20, 50)
 """Objects for a young collection, young ones for a middle one, middle ones for a full one; measured, see

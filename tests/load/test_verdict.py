@@ -156,6 +156,6 @@ def test_readers_alone_are_a_run_as_well() -> None:
 def test_a_starved_generator_says_who_had_its_core() -> None:
     """Nothing is wrong with the load client then, and nothing about it will help."""
     (reason,) = judged(replace(GOOD, send_lag_p50_ns=20_000_000, cpu_wait_ratio=0.31)).validity.reasons
-    assert reason.text.endswith("; other programs had its core 31% of the time")
+    assert reason.text.endswith("; it waited for its core 31% of the time (other programs, or a CPU quota)")
     (reason,) = judged(replace(GOOD, send_lag_p50_ns=20_000_000, cpu_wait_ratio=None)).validity.reasons
     assert reason.text.endswith("ms late")

@@ -187,7 +187,7 @@ class HealthRow(Row, frozen=True, kw_only=True):
     cpu_steal_s_total: Annotated[float | None, _col("CPU time taken by the hypervisor, whole machine", "s")] = None
     cpu_throttled_s_total: Annotated[float | None, _col("time the cgroup's CPU quota held us back", "s")] = None
     tcp_retransmits_total: Annotated[int | None, _col("TCP segments sent again, whole machine", "segments")] = None
-    cpu_wait_s_total: Annotated[float | None, _col("time ready to run without a core, other programs'", "s")] = None
+    cpu_wait_s_total: Annotated[float | None, _col("time ready to run without a core: others, a quota", "s")] = None
 
 
 class ServerRow(Row, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scalechat.server.cpu_quota import CpuQuota, read_cpu_quota
+from scalechat.cpu_quota import CpuQuota, read_cpu_quota
 
 V1_STAT = "nr_periods 118\nnr_throttled 10\nthrottled_time 438487297\n"
 V2_STAT = "usage_usec 5\nnr_periods 118\nnr_throttled 10\nthrottled_usec 438487\n"

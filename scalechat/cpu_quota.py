@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from scalechat.server.control_groups import OWN, ROOT, groups_around
+from scalechat.control_groups import OWN, ROOT, groups_around
 
 __all__ = ["CpuQuota", "read_cpu_quota"]
 
