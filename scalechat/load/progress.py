@@ -78,7 +78,7 @@ class Screen:
 
 def _line(snapshot: Snapshot) -> str:
     parts = [
-        f"{snapshot.elapsed_s:5.0f} s  {PHASES[snapshot.phase]:<7}",
+        f"{snapshot.elapsed_s:5.0f} s  {PHASES.get(snapshot.phase, snapshot.phase):<7}",
         f"clients {snapshot.clients:,}/{snapshot.target_clients:,}",
         f"published {snapshot.published_per_s:,.0f}/s of {snapshot.offered_per_s:,.0f}",
         f"delivered {snapshot.delivered_per_s:,.0f}/s",

@@ -59,6 +59,13 @@ def test_a_log_gets_a_line_at_each_phase_and_every_few_seconds() -> None:
     assert lines[-1] == "something happened"
 
 
+def test_a_phase_that_a_scenario_names_has_its_name_in_the_log() -> None:
+    to, stream = console(terminal=False)
+    with shown(to, quiet=False) as watcher:
+        watcher.show(replace(STEADY, phase="evening", elapsed_s=7.0))
+    assert stream.getvalue().startswith("    7 s  evening  clients 1,000/1,000")
+
+
 def test_a_terminal_shows_the_run_as_it_goes_and_leaves_nothing_behind() -> None:
     """Phase and what is left of it, rates, percentiles, ledger, and the load client's own health."""
     to, stream = console(terminal=True)
