@@ -13,7 +13,7 @@ CONTAINERS = Page(
     uid="scalechat-containers",
     title="Scale-Chat containers",
     description="What the engine's limits do to each container, from cAdvisor.",
-    choice=Choice("service", "container_last_seen"),
+    choices=[Choice("service", "container_last_seen")],
     rows=[
         Row(
             "CPU and memory",
@@ -30,6 +30,8 @@ CONTAINERS = Page(
                     "Share of scheduler periods in which the quota ran out; each may hold up to 100 ms of latency.",
                     [Series(f"name:container_cpu_throttled:ratio_1m{{{CHOSEN}}}", "{{name}}")],
                     most=1.0,
+                    bad=0.25,
+                    docs="how-to/containers.md",
                 ),
                 Lines(
                     "Memory",
@@ -43,6 +45,8 @@ CONTAINERS = Page(
                     "At 100 % the kernel ends the container.",
                     [Series(f"name:container_memory:ratio{{{CHOSEN}}}", "{{name}}")],
                     most=1.0,
+                    bad=0.9,
+                    docs="scale-problems/memory-limit.md",
                 ),
             ],
         ),

@@ -6,7 +6,7 @@ Nothing here knows positions, colours or field names of Grafana: that is `render
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,48 +23,72 @@ class Limit(Series):
 
 
 @dataclass(frozen=True, slots=True)
-class Stat:
-    """One number that changes colour when it reaches `warn` and `bad`."""
+class Panel:
+    """A title, the unit of its figures, and what an operator learns from them."""
 
     title: str
     unit: str
     description: str
+    docs: str = field(default="", kw_only=True)
+    """The page below ``docs/`` that says what to do when the panel looks bad."""
+    without: str = field(default="", kw_only=True)
+    """What to say where the figures have no source: no Redis, no workers. Other panels always have data."""
+
+    @property
+    def series(self) -> Sequence[Series]:
+        """All that it asks Prometheus for."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Stat(Panel):
+    """One number that changes colour when it reaches `warn` and `bad`; falling to them when `bad` is the lower."""
+
     expr: str
     warn: float | None = None
     bad: float | None = None
 
+    @property
+    def series(self) -> Sequence[Series]:
+        return [Series(self.expr, self.title)]
+
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(Panel):
     """Figures over time."""
 
-    title: str
-    unit: str
-    description: str
-    series: Sequence[Series]
+    lines: Sequence[Series]
     stacked: bool = False
     most: float | None = None
     """Where the axis ends at least, for a figure with a natural end."""
+    bad: float | None = None
+    """From here on an alert looks at it: a dashed line."""
+
+    @property
+    def series(self) -> Sequence[Series]:
+        return self.lines
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
+class Bars(Panel):
     """Events over time that are rare on a good day: stacked bars, one colour for each kind."""
 
-    title: str
-    unit: str
-    description: str
-    series: Sequence[Series]
+    bars: Sequence[Series]
+
+    @property
+    def series(self) -> Sequence[Series]:
+        return self.bars
 
 
 @dataclass(frozen=True, slots=True)
-class Heatmap:
+class Heatmap(Panel):
     """A histogram's buckets over time."""
 
-    title: str
-    unit: str
-    description: str
     expr: str
+
+    @property
+    def series(self) -> Sequence[Series]:
+        return [Series(self.expr, "{{le}}")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +96,12 @@ class Row:
     """A heading and what stands under it."""
 
     title: str
-    panels: Sequence[Stat | Lines | Bars | Heatmap]
+    panels: Sequence[Panel]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a page can be narrowed to: the values that `label` has on `metric`."""
+    """What a page can be narrowed to: the values that `label` has on `metric` (a selector)."""
 
     label: str
     metric: str
@@ -90,5 +114,5 @@ class Page:
     uid: str
     title: str
     description: str
-    choice: Choice
+    choices: Sequence[Choice]
     rows: Sequence[Row]

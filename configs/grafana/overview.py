@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from configs.grafana.load_client import LOAD_CLIENT
-from configs.grafana.model import Bars, Choice, Heatmap, Limit, Lines, Page, Row, Series, Stat
-from configs.grafana.queries import PROCESSES, SERVERS, allowed, quantile, quantile_now, rate, total
+from configs.grafana.model import Bars, Lines, Page, Row, Series, Stat
+from configs.grafana.queries import CHOSEN, choices_of, cores, highest, or_none, quantile, rate, total, within_range
 
 FANOUT: Final = "scalechat_fanout_duration_seconds"
 LOOP_LAG: Final = "scalechat_loop_lag_seconds"
-CPU: Final = f"rate(process_cpu_seconds_total{{{PROCESSES}}}[$__rate_interval])"
+WEBSOCKETS: Final = f'{CHOSEN},dialect!="http"'
 
 GLANCE = Row(
     "At a glance",
     [
-        Stat("Servers", "short", "Servers that answer Prometheus.", total("up", where='job="scalechat"')),
-        Stat(
-            "Connections",
-            "short",
-            "Open WebSockets.",
-            total("scalechat_connections", where=f'{SERVERS},dialect!="http"'),
-        ),
+        Stat("Servers", "short", "How many servers answer Prometheus.", f"count(scalechat_build_info{{{CHOSEN}}})"),
+        Stat("Connections", "short", "Open WebSockets.", total("scalechat_connections", where=WEBSOCKETS)),
         Stat("Published", "mps", "Messages accepted into a room.", rate("scalechat_publications_total")),
         Stat(
             "Delivered",
@@ -32,10 +26,10 @@ GLANCE = Row(
         Stat("Fan-out p99", "s", "From publication to the last outbox.", quantile(0.99, FANOUT), warn=0.05, bad=0.2),
         Stat("Loop lag p99", "s", "How late timers fire.", quantile(0.99, LOOP_LAG), warn=0.01, bad=0.05),
         Stat(
-            "CPU of the busiest",
+            "Busiest core",
             "percentunit",
-            "Share of one core; a process cannot use more.",
-            f"max({CPU})",
+            "CPU of the busiest event loop; it has one core and cannot use more.",
+            f"max({cores()})",
             warn=0.7,
             bad=0.9,
         ),
@@ -43,7 +37,7 @@ GLANCE = Row(
             "Evictions",
             "short",
             "Connections that the server ended in the time shown: slow, silent or too talkative.",
-            f"sum(increase(scalechat_evictions_total{{{SERVERS}}}[$__range]))",
+            within_range("scalechat_evictions_total"),
             warn=1,
             bad=10,
         ),
@@ -51,180 +45,82 @@ GLANCE = Row(
 )
 
 TRAFFIC = Row(
-    "Traffic",
+    "Traffic: what is asked of it?",
     [
         Lines(
             "Connections by dialect",
             "short",
-            "Open connections. HTTP is short-lived: pages, API calls, scrapes.",
+            "Who is here? HTTP is short-lived: pages, API calls, scrapes.",
             [Series(total("scalechat_connections", "dialect"), "{{dialect}}")],
             stacked=True,
         ),
         Lines(
-            "Publications",
+            "Publications and deliveries",
             "mps",
-            "Messages accepted into rooms, by server.",
-            [Series(rate("scalechat_publications_total", "instance"), "{{instance}}")],
-        ),
-        Lines(
-            "Deliveries",
-            "mps",
-            "Messages handed to members, by server. In one room they grow with the square of those who talk.",
-            [Series(rate("scalechat_deliveries_total", "instance"), "{{instance}}")],
-        ),
-        Lines(
-            "Messages in by kind",
-            "mps",
-            "What clients send; 'bad' was refused.",
-            [Series(rate("scalechat_messages_in_total", "kind"), "{{kind}}")],
+            "How much does a message multiply? In one room deliveries grow with the square of those who talk.",
+            [
+                Series(rate("scalechat_publications_total"), "published"),
+                Series(rate("scalechat_deliveries_total"), "delivered"),
+            ],
+            docs="scale-problems/everyone-in-one-room.md",
         ),
         Lines(
             "Bytes on the wire",
             "Bps",
-            "Read from and written to clients.",
-            [
-                Series(rate("scalechat_bytes_in_total"), "in"),
-                Series(rate("scalechat_bytes_out_total"), "out"),
-            ],
+            "Is the network the limit? Read from and written to clients.",
+            [Series(rate("scalechat_bytes_in_total"), "in"), Series(rate("scalechat_bytes_out_total"), "out")],
+            docs="scale-problems/message-size.md",
         ),
         Lines(
             "Rooms and members",
             "short",
-            "A connection is a member of every room it joined.",
+            "How is the audience divided? A connection is a member of every room it joined.",
             [Series(total("scalechat_rooms"), "rooms"), Series(total("scalechat_members"), "members")],
         ),
     ],
 )
 
-QUEUES = Row(
-    "Fan-out and queues",
+HEALTH = Row(
+    "Health: does anybody wait, and what runs short first?",
     [
         Lines(
-            "Fan-out duration",
+            "Latency inside the server",
             "s",
-            "From a batch's oldest publication to its last member's outbox, over all rooms.",
+            "Does anybody wait? If loop lag rises with fan-out, the core is full; if fan-out alone, a room is large.",
             [
-                Series(quantile(0.5, FANOUT), "p50"),
-                Series(quantile(0.9, FANOUT), "p90"),
-                Series(quantile(0.99, FANOUT), "p99"),
+                Series(quantile(0.5, FANOUT), "fan-out p50"),
+                Series(quantile(0.99, FANOUT), "fan-out p99"),
+                Series(quantile(0.99, LOOP_LAG), "loop lag p99"),
             ],
         ),
-        Heatmap(
-            "Fan-out duration, all of it",
-            "s",
-            "Where a quantile hides two humps, this shows both.",
-            rate(f"{FANOUT}_bucket", "le"),
+        Lines(
+            "Nearness to limits",
+            "percentunit",
+            "What runs short first? Of the server that is nearest to each limit.",
+            [
+                Series(f"max({cores()})", "core"),
+                Series(f"max(instance:scalechat_connections:ratio{{{CHOSEN}}})", "connections"),
+                Series(f"max(instance:scalechat_fds:ratio{{{CHOSEN}}})", "file descriptors"),
+                Series(f"max(instance:scalechat_queue_age:ratio{{{CHOSEN}}})", "queue age"),
+            ],
+            most=1.0,
+            bad=0.9,
+            docs="how-to/operate.md",
         ),
         Lines(
             "Oldest waiting frame",
             "s",
-            "A client whose oldest frame reaches --queue-age is cut off.",
-            [Series(total("scalechat_queue_age_seconds", "instance"), "{{instance}}")],
+            "Is a client too slow? At --queue-age it is cut off; many servers at once mean that they are behind.",
+            [Series(highest("scalechat_queue_age_seconds", "instance"), "{{instance}}")],
+            bad=2,
+            docs="scale-problems/slow-consumer-memory.md",
         ),
-        Lines(
-            "Frames waiting",
+        Bars(
+            "Alerts that fire",
             "short",
-            "In all outboxes together, and in the fullest hundredth of them against the limit of one.",
-            [
-                Series(total("scalechat_queue_frames"), "all outboxes"),
-                Series(quantile_now(0.99, "scalechat_queue_frames_per_connection"), "one outbox, p99"),
-                Limit(allowed("queue_frames"), "limit of one"),
-            ],
-        ),
-        Lines(
-            "Bytes waiting",
-            "bytes",
-            "Memory held for slow clients, and in the fullest hundredth of outboxes against the limit of one.",
-            [
-                Series(total("scalechat_queue_bytes"), "all outboxes"),
-                Series(quantile_now(0.99, "scalechat_queue_bytes_per_connection"), "one outbox, p99"),
-                Limit(allowed("queue_bytes"), "limit of one"),
-            ],
-        ),
-        Bars(
-            "Evictions by reason",
-            "cps",
-            "Connections that the server ended. queue_full and queue_age are slow clients; they may resume.",
-            [Series(rate("scalechat_evictions_total", "reason"), "{{reason}}")],
-        ),
-    ],
-)
-
-DOOR = Row(
-    "Coming and going",
-    [
-        Lines(
-            "Accepts by kind",
-            "cps",
-            "Connections let in. A wave here is a reconnect storm.",
-            [Series(rate("scalechat_accepts_total", "kind"), "{{kind}}")],
-        ),
-        Bars(
-            "Refusals by reason",
-            "cps",
-            "Turned away at the door: limits, token, origin, name, drain.",
-            [Series(rate("scalechat_refusals_total", "reason"), "{{reason}}")],
-        ),
-        Bars(
-            "Closes by reason",
-            "cps",
-            "How connections ended. 'internal' is a fault of ours.",
-            [Series(rate("scalechat_closes_total", "reason"), "{{reason}}")],
-        ),
-        Bars(
-            "Connection errors by kind",
-            "cps",
-            "What peers did that no protocol allows. Each cost only its own connection.",
-            [Series(rate("scalechat_connection_errors_total", "kind"), "{{kind}}")],
-        ),
-    ],
-)
-
-PROCESS = Row(
-    "The process",
-    [
-        Lines(
-            "Event loop lag",
-            "s",
-            "How late a timer fires: every message waits this long on top.",
-            [
-                Series(quantile(0.5, LOOP_LAG, "instance"), "p50 {{instance}}"),
-                Series(quantile(0.99, LOOP_LAG, "instance"), "p99 {{instance}}"),
-            ],
-        ),
-        Lines(
-            "CPU",
-            "percentunit",
-            "Share of one core. A server is one process on one core: 100 % is the end.",
-            [Series(CPU, "{{instance}}")],
-            most=1.0,
-        ),
-        Lines(
-            "Garbage collector",
-            "percentunit",
-            "Share of time in which the collector holds everything else up, by generation.",
-            [Series(rate("scalechat_gc_pause_seconds_sum", "generation"), "generation {{generation}}")],
-        ),
-        Lines(
-            "Resident memory",
-            "bytes",
-            "Grows with connections, history and waiting frames, and should shrink with them.",
-            [Series(total("process_resident_memory_bytes", "instance", where=PROCESSES), "{{instance}}")],
-        ),
-        Lines(
-            "File descriptors",
-            "short",
-            "One for each connection, and the limit near which new ones are refused.",
-            [
-                Series(total("process_open_fds", "instance", where=PROCESSES), "{{instance}}"),
-                Limit(f"min(process_max_fds{{{PROCESSES}}})", "limit"),
-            ],
-        ),
-        Lines(
-            "Tasks",
-            "short",
-            "Trio tasks. Those that stay when their connections have left are a leak.",
-            [Series(total("scalechat_tasks", "instance"), "{{instance}}")],
+            "What does Prometheus complain about? Each alert links to a page with its cure.",
+            [Series(or_none('count by (alertname) (ALERTS{alertstate="firing"})', "alertname"), "{{alertname}}")],
+            docs="reference/alerts.md",
         ),
     ],
 )
@@ -233,6 +129,6 @@ OVERVIEW = Page(
     uid="scalechat-overview",
     title="Scale-Chat overview",
     description="What comes in, what goes out, how late, and what runs short first.",
-    choice=Choice("instance", "scalechat_build_info"),
-    rows=[GLANCE, TRAFFIC, QUEUES, DOOR, PROCESS, LOAD_CLIENT],
+    choices=choices_of("scalechat_build_info"),
+    rows=[GLANCE, TRAFFIC, HEALTH],
 )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-from configs.grafana.model import Bars, Choice, Heatmap, Limit, Lines, Page, Row, Series, Stat
+from configs.grafana.model import Bars, Choice, Heatmap, Limit, Lines, Page, Panel, Row, Series, Stat
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
@@ -14,6 +14,8 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 SCHEMA_VERSION: Final = 41
 COLUMNS: Final = 24
 ROW_HEIGHT, STAT_HEIGHT, PANEL_HEIGHT = 1, 4, 8
+DOCS_URL: Final = "http://localhost:9090/user"
+"""Where docker-compose.yaml has Prometheus serve docs/."""
 DATASOURCE: Final[Json] = {"type": "prometheus", "uid": "${datasource}"}
 
 
@@ -32,12 +34,21 @@ def render(page: Page) -> str:
         "refresh": "5s",
         "time": {"from": "now-15m", "to": "now"},
         "timepicker": {"refresh_intervals": ["5s", "10s", "30s", "1m"]},
-        "links": [{"type": "dashboards", "tags": ["scalechat"], "title": "Scale-Chat", "keepTime": True}],
+        "links": [_other_pages(), _catalogue()],
         "annotations": {"list": [_firing_alerts()]},
-        "templating": {"list": [_datasource(), _choice(page.choice)]},
+        "templating": {"list": [_datasource(), *map(_choice, page.choices), _docs()]},
         "panels": _laid_out(page.rows),
     }
     return json.dumps(model, indent=2, ensure_ascii=False) + "\n"
+
+
+def _other_pages() -> Json:
+    return {"type": "dashboards", "tags": ["scalechat"], "title": "Scale-Chat", "keepTime": True, "includeVars": True}
+
+
+def _catalogue() -> Json:
+    url = "${docs}/scale-problems/README.md"
+    return {"type": "link", "title": "Scaling problems", "icon": "doc", "url": url, "targetBlank": True}
 
 
 def _firing_alerts() -> Json:
@@ -63,6 +74,17 @@ def _datasource() -> Json:
     }
 
 
+def _docs() -> Json:
+    return {
+        "name": "docs",
+        "label": "Documentation",
+        "type": "textbox",
+        "hide": 2,  # an address, not a question; ?var-docs=… names another
+        "query": DOCS_URL,
+        "current": {"text": DOCS_URL, "value": DOCS_URL},
+    }
+
+
 def _choice(choice: Choice) -> Json:
     query = f"label_values({choice.metric}, {choice.label})"
     return {
@@ -76,7 +98,8 @@ def _choice(choice: Choice) -> Json:
         "sort": 1,
         "multi": True,
         "includeAll": True,
-        "allValue": ".+",
+        # A job's "all" are the jobs listed: up exists for every job there is, also for those that are not ours.
+        **({} if choice.label == "job" else {"allValue": ".+"}),
         "current": {"text": ["All"], "value": ["$__all"]},
     }
 
@@ -101,9 +124,9 @@ def _laid_out(rows: Sequence[Row]) -> list[Json]:
 
 
 def _abreast(row: Row) -> int:
-    """Numbers stand eight abreast, pictures three, or two where that leaves no gap at the end."""
+    """Numbers fill a line, pictures stand three abreast, or two where that leaves no gap at the end."""
     if isinstance(row.panels[0], Stat):
-        return 8
+        return len(row.panels)
     return 2 if len(row.panels) in {2, 4} else 3
 
 
@@ -111,8 +134,10 @@ def _place(x: int, y: int, w: int, h: int) -> Json:
     return {"x": x, "y": y, "w": w, "h": h}
 
 
-def _panel(panel: Stat | Lines | Bars | Heatmap) -> dict[str, Json]:
+def _panel(panel: Panel) -> dict[str, Json]:
     head: dict[str, Json] = {"title": panel.title, "description": panel.description}
+    if panel.docs:
+        head["links"] = [{"title": "What it means, what to do", "url": f"${{docs}}/{panel.docs}", "targetBlank": True}]
     match panel:
         case Stat():
             return {**head, **_stat(panel)}
@@ -120,12 +145,18 @@ def _panel(panel: Stat | Lines | Bars | Heatmap) -> dict[str, Json]:
             style: dict[str, Json] = {"drawStyle": "line", "lineWidth": 1, "fillOpacity": 25 if panel.stacked else 8}
             if panel.most is not None:
                 style["axisSoftMax"] = panel.most
-            return {**head, **_over_time(panel.unit, panel.series, style, stacked=panel.stacked)}
+            return {**head, **_over_time(panel, style, stacked=panel.stacked, bad=panel.bad)}
         case Bars():
             style = {"drawStyle": "bars", "lineWidth": 0, "fillOpacity": 70}
-            return {**head, **_over_time(panel.unit, panel.series, style, stacked=True)}
+            return {**head, **_over_time(panel, style, stacked=True)}
         case Heatmap():
             return {**head, **_heatmap(panel)}
+        case _:
+            raise TypeError(f"no picture for {type(panel).__name__}")
+
+
+def _defaults(panel: Panel) -> dict[str, Json]:
+    return {"unit": panel.unit, **({"noValue": panel.without} if panel.without else {})}
 
 
 def _target(index: int, series: Series, **more: Json) -> Json:
@@ -148,9 +179,9 @@ def _stat(stat: Stat) -> dict[str, Json]:
         steps.append({"color": "red", "value": stat.bad})
     return {
         "type": "stat",
-        "targets": [_target(0, Series(stat.expr, stat.title))],
+        "targets": [_target(0, stat.series[0])],
         "fieldConfig": {
-            "defaults": {"unit": stat.unit, "thresholds": {"mode": "absolute", "steps": steps}},
+            "defaults": {**_defaults(stat), "thresholds": {"mode": "absolute", "steps": steps}},
             "overrides": [],
         },
         "options": {
@@ -162,19 +193,26 @@ def _stat(stat: Stat) -> dict[str, Json]:
     }
 
 
-def _over_time(unit: str, series: Sequence[Series], style: dict[str, Json], *, stacked: bool) -> dict[str, Json]:
+def _over_time(
+    panel: Lines | Bars, style: dict[str, Json], *, stacked: bool, bad: float | None = None
+) -> dict[str, Json]:
     custom: dict[str, Json] = {
         **style,
         "showPoints": "never",
         "spanNulls": False,  # a gap is a gap
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
     }
+    defaults: dict[str, Json] = {**_defaults(panel), "min": 0, "color": {"mode": "palette-classic"}, "custom": custom}
+    if bad is not None:
+        custom["thresholdsStyle"] = {"mode": "dashed"}
+        steps: list[Json] = [{"color": "transparent", "value": None}, {"color": "red", "value": bad}]
+        defaults["thresholds"] = {"mode": "absolute", "steps": steps}
     return {
         "type": "timeseries",
-        "targets": [_target(index, one) for index, one in enumerate(series)],
+        "targets": [_target(index, one) for index, one in enumerate(panel.series)],
         "fieldConfig": {
-            "defaults": {"unit": unit, "min": 0, "color": {"mode": "palette-classic"}, "custom": custom},
-            "overrides": [_dashed(one.legend) for one in series if isinstance(one, Limit)],
+            "defaults": defaults,
+            "overrides": [_dashed(one.legend) for one in panel.series if isinstance(one, Limit)],
         },
         "options": {
             "legend": {
@@ -202,8 +240,8 @@ def _dashed(legend: str) -> Json:
 def _heatmap(panel: Heatmap) -> dict[str, Json]:
     return {
         "type": "heatmap",
-        "targets": [_target(0, Series(panel.expr, "{{le}}"), format="heatmap")],
-        "fieldConfig": {"defaults": {"unit": panel.unit}, "overrides": []},
+        "targets": [_target(0, panel.series[0], format="heatmap")],
+        "fieldConfig": {"defaults": _defaults(panel), "overrides": []},
         "options": {
             "calculate": False,  # the buckets are the server's own
             "cellGap": 1,

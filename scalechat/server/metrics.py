@@ -74,7 +74,8 @@ class Gauges:
 class Metrics:
     """The registry and what observes into it directly.
 
-    `read_gauges` is called once per scrape; `limits` are the configured bounds by name.
+    `read_gauges` is called once per scrape; `limits` are the configured bounds by name, `bus` says of which
+    kind the bus is.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Metrics:
         *,
         read_gauges: Callable[[], Gauges],
         limits: Mapping[str, float],
+        bus: str = "memory",
     ) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         self.fanout_duration_s = Histogram(
@@ -113,7 +115,7 @@ class Metrics:
         )
         for generation in "012":
             self.gc_pause_s.labels(generation)
-        self.registry.register(_Snapshots(counters, backlog, read_gauges, limits))
+        self.registry.register(_Snapshots(counters, backlog, read_gauges, limits, bus))
         self.registry.register(_Process())
 
 
@@ -124,6 +126,7 @@ class _Snapshots(Collector):
         backlog: Backlog,
         read_gauges: Callable[[], Gauges],
         limits: Mapping[str, float],
+        bus: str,
     ) -> None:
         self._counters = counters
         self._backlog = backlog
@@ -136,6 +139,8 @@ class _Snapshots(Collector):
             {"version": version("scalechat"), "python": platform.python_version(), "trio": version("trio")},
         )
 
+        self._bus = InfoMetricFamily("scalechat_bus", "What carries messages.", {"kind": bus})
+
     def describe(self) -> Iterable[Metric]:
         return ()  # Registering must not read the parts, which do not exist yet.
 
@@ -147,6 +152,7 @@ class _Snapshots(Collector):
             limit.add_metric([name], value)
         yield limit
         yield self._build
+        yield self._bus
 
     def _collect_counters(self) -> Iterator[Metric]:
         c = self._counters

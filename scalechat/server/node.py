@@ -109,7 +109,13 @@ class Node:
             token_secret=config.token_secret,
             max_history=config.history_messages,
         )
-        self._metrics = Metrics(counters, self._backlog, read_gauges=self._gauges, limits=self._limits())
+        self._metrics = Metrics(
+            counters,
+            self._backlog,
+            read_gauges=self._gauges,
+            limits=self._limits(),
+            bus="redis" if self.bus.spans_nodes else "memory",
+        )
         self.loop_lag = LoopLag(self._metrics.loop_lag_s.observe)
         self._accept_rate = AcceptRate()
         self.figures = Figures(

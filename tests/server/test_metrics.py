@@ -55,6 +55,7 @@ NAMES = {
         for suffix in LATENCY_SUFFIXES
     ),
     *(f"scalechat_queue_{what}_per_connection{suffix}" for what in ("frames", "bytes") for suffix in NOW_SUFFIXES),
+    "scalechat_bus_info",
     "process_cpu_seconds_total",
     "scalechat_cpu_wait_seconds_total",
     "scalechat_cpu_quota_cores",

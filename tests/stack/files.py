@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sysconfig
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ import yaml
 
 ROOT: Final = Path(__file__).parents[2]
 PROMETHEUS: Final = ROOT / "configs" / "prometheus"
+DOCS: Final = ROOT / "docs"
 GRAFANA: Final = ROOT / "configs" / "grafana"
 RULES: Final = sorted((PROMETHEUS / "rules").glob("*.yml"))
 DASHBOARDS: Final = sorted((GRAFANA / "dashboards").glob("*.json"))
@@ -71,6 +73,12 @@ def read_yaml(path: Path) -> At:
 
 def read_json(path: Path) -> At:
     return At(json.loads(path.read_text(encoding="utf-8")), path.name)
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link into a Markdown page may name: its headings as forges make addresses of them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
 def compose(environ: Mapping[str, str] | None = None) -> At:

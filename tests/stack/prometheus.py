@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import urllib.error
 import urllib.parse
@@ -15,22 +14,24 @@ from typing import Final
 
 import yaml
 
+from configs.grafana.asking import Prometheus as Asked
 from tests.conftest import eventually
-from tests.stack.files import PROMETHEUS, At, Node, read_yaml
+from tests.stack.files import DOCS, PROMETHEUS, At, Node, read_yaml
 
 CONFIG: Final = PROMETHEUS / "prometheus.yml"
 STOP_S: Final = 20.0
 
 
-def faster_and_elsewhere(targets: Mapping[str, str]) -> Node:
-    """Our configuration scraped every second, each job pointed at ``targets[job]`` instead of a container."""
+def faster_and_elsewhere(targets: Mapping[str, list[str]]) -> Node:
+    """Our configuration scraped every second, each job pointed at ``targets[job]`` instead of containers."""
     config = read_yaml(CONFIG).node
     assert isinstance(config, dict)
     jobs: list[Node] = []
     for job in At(config)["scrape_configs"]:
         assert isinstance(job.node, dict)
         kept = {key: value for key, value in job.node.items() if not key.endswith("_sd_configs")}
-        jobs.append({**kept, "static_configs": [{"targets": [targets[job["job_name"].text]]}]})
+        addresses: list[Node] = [*targets[job["job_name"].text]]
+        jobs.append({**kept, "static_configs": [{"targets": addresses}]})
     return {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(PROMETHEUS / pattern.text) for pattern in At(config)["rule_files"]],
@@ -53,11 +54,13 @@ class Prometheus:
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{parameters}: {error.read().decode()}") from error
 
+    def asked_as(self, **chosen: str) -> Asked:
+        """The same one, asked as a page asks with these choices and a scrape every second."""
+        return Asked(self.url, chosen, rate_s=5, shown_s=60)
+
     def values(self, expr: str) -> list[float]:
-        """The value of each series that `expr` yields now, NaN left out: it stands for 'no observations'."""
-        samples = [sample["value"].node for sample in self.ask("query", query=expr)["result"]]
-        found = [float(str(sample[1])) for sample in samples if isinstance(sample, list)]
-        return [value for value in found if not math.isnan(value)]
+        """The value of each series that `expr` yields now."""
+        return self.asked_as().now(expr)
 
     def is_ready(self) -> bool:
         try:
@@ -68,7 +71,7 @@ class Prometheus:
 
 
 @contextmanager
-def running_prometheus(binary: str, folder: Path, port: int, targets: Mapping[str, str]) -> Iterator[Prometheus]:
+def running_prometheus(binary: str, folder: Path, port: int, targets: Mapping[str, list[str]]) -> Iterator[Prometheus]:
     """A Prometheus that keeps everything in `folder`; it ends with the block."""
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
     config.write_text(yaml.safe_dump(faster_and_elsewhere(targets)), encoding="utf-8")
@@ -79,6 +82,7 @@ def running_prometheus(binary: str, folder: Path, port: int, targets: Mapping[st
                 f"--config.file={config}",
                 f"--storage.tsdb.path={folder / 'data'}",
                 f"--web.listen-address=127.0.0.1:{port}",
+                f"--web.user-assets={DOCS}",
             ],
             stdout=sink,
             stderr=subprocess.STDOUT,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.files import PROMETHEUS, RULES, At, read_yaml
+from configs.prometheus.alerts import DOCS_URL, PAGE, page
+from tests.stack.files import DOCS, PROMETHEUS, RULES, At, anchors, read_yaml
 
 STORIES = Path(__file__).with_name("alerts.yml")
 
@@ -66,3 +67,20 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
         assert rule["labels"]["severity"].text in {"warning", "critical"}
         assert rule["annotations"]["summary"].text
         assert rule["annotations"]["description"].text
+
+
+def test_every_alert_leads_to_a_page_and_a_heading_that_exist() -> None:
+    """Whoever is woken at night finds what to do behind the link."""
+    for rule in rules("alert"):
+        url = rule["annotations"]["runbook_url"].text
+        assert url.startswith(DOCS_URL), rule
+        path, _, anchor = url.removeprefix(DOCS_URL).partition("#")
+        assert (DOCS / path).is_file(), url
+        assert not anchor or anchor in anchors(DOCS / path), url
+
+
+def test_the_reference_lists_the_rules_as_they_are() -> None:
+    """`python -m configs.prometheus.alerts` writes the table."""
+    text = PAGE.read_text(encoding="utf-8")
+    assert page(text) == text
+    assert all(f"`{rule['alert'].text}`" in text for rule in rules("alert"))
