@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 import scalechat
 from scalechat.client.shared_reader import SharedReader
-from scalechat.load import decoding, room_stream
+from scalechat.load import decoding, room_stream, stretches
 from scalechat.load.runner import Interruption
 from scalechat.scenario import Churning
 
@@ -37,6 +37,7 @@ def small_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(defaults, "remember_bytes", 1_024)
     monkeypatch.setattr(decoding, "_REMEMBERED_BYTES", 1_024)
     monkeypatch.setattr(room_stream, "_STRETCH_BYTES", (1_024, 1_024))
+    monkeypatch.setattr(stretches, "MOST", 4)
 
 
 async def test_what_is_kept_does_not_grow_with_the_time(
