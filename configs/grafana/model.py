@@ -42,7 +42,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Stat(Panel):
-    """One number that changes colour when it reaches `warn` and `bad`; falling to them when `bad` is the lower."""
+    """One number that changes colour when it reaches `warn` and `bad`."""
 
     expr: str
     warn: float | None = None
