@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 TIMEOUT_S: Final = 10.0
-EVERYTHING: Final = {"job": ".+", "instance": ".+", "service": ".+"}
+EVERYTHING: Final = dict.fromkeys(("job", "instance", "load_job", "load_instance", "service"), ".+")
 
 
 class NoAnswer(Exception):

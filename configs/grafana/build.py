@@ -26,6 +26,8 @@ PAGES: Final = {
     "load-client.json": LOAD_CLIENT,
     "containers.json": CONTAINERS,
 }
+BY_NAME: Final = {name.removesuffix(".json"): page for name, page in PAGES.items()}
+"""What commands call them."""
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from configs.grafana.asking import NoAnswer, Prometheus
-from configs.grafana.build import PAGES
+from configs.grafana.build import BY_NAME
 from configs.grafana.model import Page
 
 
@@ -28,7 +28,7 @@ class Finding:
 def questions(page: Page) -> Iterator[Finding]:
     """All that a page asks, as what would be found if nothing had data."""
     for choice in page.choices:
-        yield Finding(f"{page.title}: ${choice.label}", f"count by ({choice.label}) ({choice.metric})", "")
+        yield Finding(f"{page.title}: ${choice.variable}", f"count by ({choice.label}) ({choice.metric})", "")
     for row in page.rows:
         for panel in row.panels:
             for series in panel.series:
@@ -40,15 +40,14 @@ def without_data(pages: Sequence[Page], prometheus: Prometheus) -> list[Finding]
     return [asked for page in pages for asked in questions(page) if not prometheus.now(asked.expr)]
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Ask, print what is empty, and say how it ended."""
-    uids = {page.uid.removeprefix("scalechat-"): page for page in PAGES.values()}
     parser = argparse.ArgumentParser(prog="python -m configs.grafana.check", description=__doc__.partition("\n")[0])
     parser.add_argument("--prometheus", metavar="URL", default="http://localhost:9090", help="default %(default)s")
-    parser.add_argument("--page", action="append", choices=sorted(uids), help="only this one; may be given again")
+    parser.add_argument("--page", action="append", choices=sorted(BY_NAME), help="only this one; may be given again")
     parser.add_argument("--instance", metavar="REGEX", default=".+", help="only these servers; default all")
-    asked = parser.parse_args()
-    pages = [uids[name] for name in asked.page or uids]
+    asked = parser.parse_args(arguments)
+    pages = [BY_NAME[name] for name in asked.page or BY_NAME]
     try:
         found = without_data(pages, Prometheus(asked.prometheus, {"instance": asked.instance}))
     except NoAnswer as error:

@@ -13,7 +13,7 @@ CONTAINERS = Page(
     uid="scalechat-containers",
     title="Scale-Chat containers",
     description="What the engine's limits do to each container, from cAdvisor.",
-    choices=[Choice("service", "container_last_seen")],
+    choices=[Choice("service", "service", "container_last_seen")],
     rows=[
         Row(
             "CPU and memory",

@@ -48,7 +48,7 @@ SWEEPS = Row(
         Lines(
             "Sweeps and publications",
             "ops",
-            "Do messages travel together? Fewer sweeps than publications: a busy room's messages share one.",
+            "Do messages travel together? Each worker with members sweeps; a busy room's messages share a sweep.",
             [
                 Series(rate(f"{FANOUT}_count"), "sweeps"),
                 Series(rate("scalechat_publications_total"), "publications"),

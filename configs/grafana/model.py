@@ -42,7 +42,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Stat(Panel):
-    """One number that changes colour when it reaches `warn` and `bad`; falling to them when `bad` is the lower."""
+    """One number that changes colour when it reaches `warn` and `bad`."""
 
     expr: str
     warn: float | None = None
@@ -61,6 +61,8 @@ class Lines(Panel):
     stacked: bool = False
     most: float | None = None
     """Where the axis ends at least, for a figure with a natural end."""
+    log: bool = False
+    """A logarithmic axis, for figures a hundred times apart of which both matter."""
     bad: float | None = None
     """From here on an alert looks at it: a dashed line."""
 
@@ -101,8 +103,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a page can be narrowed to: the values that `label` has on `metric` (a selector)."""
+    """What a page can be narrowed to: the values that `label` has on `metric` (a selector).
 
+    Pages with the same `variable` hand their choice to each other.
+    """
+
+    variable: str
     label: str
     metric: str
 

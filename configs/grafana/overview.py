@@ -62,6 +62,7 @@ TRAFFIC = Row(
                 Series(rate("scalechat_publications_total"), "published"),
                 Series(rate("scalechat_deliveries_total"), "delivered"),
             ],
+            log=True,
             docs="scale-problems/everyone-in-one-room.md",
         ),
         Lines(

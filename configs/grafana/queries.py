@@ -12,13 +12,19 @@ from typing import Final
 from configs.grafana.model import Choice
 
 CHOSEN: Final = 'job=~"$job",instance=~"$instance"'
+LOAD: Final = 'job=~"$load_job",instance=~"$load_instance"'
+"""Load clients have choices of their own: a link hands on the server that was chosen, and they are not that."""
 CPU: Final = "process_cpu_seconds_total"
 WORKER_CPU: Final = "scalechat_worker_cpu_seconds_total"
 
 
-def choices_of(metric: str) -> Sequence[Choice]:
+def choices_of(metric: str, prefix: str = "") -> Sequence[Choice]:
     """A job, then the instances of that job: every target that has `metric`."""
-    return [Choice("job", metric), Choice("instance", f'{metric}{{job=~"$job"}}')]
+    job = f"{prefix}job"
+    return [
+        Choice(job, "job", metric),
+        Choice(f"{prefix}instance", "instance", f'{metric}{{job=~"${job}"}}'),
+    ]
 
 
 def rate(counter: str, *by: str, where: str = CHOSEN) -> str:
@@ -27,8 +33,8 @@ def rate(counter: str, *by: str, where: str = CHOSEN) -> str:
 
 
 def within_range(counter: str, where: str = CHOSEN) -> str:
-    """Events in the whole time shown."""
-    return f"sum(increase({counter}{{{where}}}[$__range]))"
+    """Events in the whole time shown; `increase` extrapolates, and half a connection is none."""
+    return f"round(sum(increase({counter}{{{where}}}[$__range])))"
 
 
 def quantile(q: float, histogram: str, *by: str, where: str = CHOSEN) -> str:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Final, TypeAlias
 
+from configs.grafana.layout import Placed, laid_out
 from configs.grafana.model import Bars, Choice, Heatmap, Limit, Lines, Page, Panel, Row, Series, Stat
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
 # Grafana 12's; older ones read what they know, newer ones lift it to their own.
 SCHEMA_VERSION: Final = 41
-COLUMNS: Final = 24
-ROW_HEIGHT, STAT_HEIGHT, PANEL_HEIGHT = 1, 4, 8
 DOCS_URL: Final = "http://localhost:9090/user"
 """Where docker-compose.yaml has Prometheus serve docs/."""
 DATASOURCE: Final[Json] = {"type": "prometheus", "uid": "${datasource}"}
@@ -37,7 +35,7 @@ def render(page: Page) -> str:
         "links": [_other_pages(), _catalogue()],
         "annotations": {"list": [_firing_alerts()]},
         "templating": {"list": [_datasource(), *map(_choice, page.choices), _docs()]},
-        "panels": _laid_out(page.rows),
+        "panels": [_placed(index, placed) for index, placed in enumerate(laid_out(page.rows), 1)],
     }
     return json.dumps(model, indent=2, ensure_ascii=False) + "\n"
 
@@ -88,12 +86,12 @@ def _docs() -> Json:
 def _choice(choice: Choice) -> Json:
     query = f"label_values({choice.metric}, {choice.label})"
     return {
-        "name": choice.label,
+        "name": choice.variable,
         "label": choice.label.capitalize(),
         "type": "query",
         "datasource": DATASOURCE,
         "definition": query,
-        "query": {"query": query, "refId": choice.label},
+        "query": {"query": query, "refId": choice.variable},
         "refresh": 2,  # with the time range: servers come and go
         "sort": 1,
         "multi": True,
@@ -104,34 +102,12 @@ def _choice(choice: Choice) -> Json:
     }
 
 
-def _laid_out(rows: Sequence[Row]) -> list[Json]:
-    """Every panel with its id and its place."""
-    placed: list[Json] = []
-    y = 0
-    for row in rows:
-        heading: dict[str, Json] = {"type": "row", "title": row.title, "collapsed": False, "panels": []}
-        placed.append({"id": len(placed) + 1, "gridPos": _place(0, y, COLUMNS, ROW_HEIGHT), **heading})
-        y += ROW_HEIGHT
-        height = STAT_HEIGHT if isinstance(row.panels[0], Stat) else PANEL_HEIGHT
-        abreast = _abreast(row)
-        for index, panel in enumerate(row.panels):
-            line, column = divmod(index, abreast)
-            width = COLUMNS // abreast
-            place = _place(column * width, y + line * height, width, height)
-            placed.append({"id": len(placed) + 1, "gridPos": place, "datasource": DATASOURCE, **_panel(panel)})
-        y += height * -(-len(row.panels) // abreast)
-    return placed
-
-
-def _abreast(row: Row) -> int:
-    """Numbers fill a line, pictures stand three abreast, or two where that leaves no gap at the end."""
-    if isinstance(row.panels[0], Stat):
-        return len(row.panels)
-    return 2 if len(row.panels) in {2, 4} else 3
-
-
-def _place(x: int, y: int, w: int, h: int) -> Json:
-    return {"x": x, "y": y, "w": w, "h": h}
+def _placed(index: int, placed: Placed) -> Json:
+    place: Json = {"x": placed.x, "y": placed.y, "w": placed.width, "h": placed.height}
+    head: dict[str, Json] = {"id": index, "gridPos": place}
+    if isinstance(placed.shown, Row):
+        return {**head, "type": "row", "title": placed.shown.title, "collapsed": False, "panels": []}
+    return {**head, "datasource": DATASOURCE, **_panel(placed.shown)}
 
 
 def _panel(panel: Panel) -> dict[str, Json]:
@@ -145,6 +121,8 @@ def _panel(panel: Panel) -> dict[str, Json]:
             style: dict[str, Json] = {"drawStyle": "line", "lineWidth": 1, "fillOpacity": 25 if panel.stacked else 8}
             if panel.most is not None:
                 style["axisSoftMax"] = panel.most
+            if panel.log:
+                style["scaleDistribution"] = {"type": "log", "log": 10}
             return {**head, **_over_time(panel, style, stacked=panel.stacked, bad=panel.bad)}
         case Bars():
             style = {"drawStyle": "bars", "lineWidth": 0, "fillOpacity": 70}
@@ -202,7 +180,9 @@ def _over_time(
         "spanNulls": False,  # a gap is a gap
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
     }
-    defaults: dict[str, Json] = {**_defaults(panel), "min": 0, "color": {"mode": "palette-classic"}, "custom": custom}
+    defaults: dict[str, Json] = {**_defaults(panel), "color": {"mode": "palette-classic"}, "custom": custom}
+    if "scaleDistribution" not in style:
+        defaults["min"] = 0
     if bad is not None:
         custom["thresholdsStyle"] = {"mode": "dashed"}
         steps: list[Json] = [{"color": "transparent", "value": None}, {"color": "red", "value": bad}]

@@ -18,6 +18,7 @@ export function showSlowest(clients) {
 }
 
 function row({ who, queue_frames: frames, queue_bytes: size, queue_age_s: seconds }) {
-  const name = who ? make("bdi", {}, who.clientId ?? "without a name") : "hidden";
-  return make("tr", {}, make("td", {}, name), make("td", {}, who?.address ?? ""), make("td", {}, bytes(size)), make("td", {}, String(frames)), make("td", {}, `${age.format(seconds)} s`));
+  const name = who ? (who.clientId ?? "without a name") : "hidden";
+  // Long names end in dots; the whole one is a moment's rest of the pointer away.
+  return make("tr", {}, make("td", { title: name }, make("bdi", {}, name)), make("td", {}, who?.address ?? ""), make("td", {}, bytes(size)), make("td", {}, String(frames)), make("td", {}, `${age.format(seconds)} s`));
 }

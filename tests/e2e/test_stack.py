@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from matplotlib.image import imread
 
-from configs.grafana import check
+from configs.grafana import check, picture
 from configs.grafana.build import PAGES
 from configs.grafana.check import Finding, without_data
 from configs.grafana.model import Page
@@ -120,7 +121,6 @@ def test_every_panel_every_rule_and_the_report_have_data(
     serve_process: ServeProcess,
     require_binary: Callable[[str, str], str],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """On a healthy server without Redis every panel has data or says that there is no Redis, no worker; rules are
@@ -151,8 +151,7 @@ def test_every_panel_every_rule_and_the_report_have_data(
                     assert rule["state"].text != "firing", rule["name"].text
         the_report_says_the_same(prometheus, tmp_path / "report.html")
 
-        monkeypatch.setattr(sys, "argv", ["check", "--prometheus", prometheus.url, "--page", "nodes"])
-        assert check.main() == 0
+        assert check.main(["--prometheus", prometheus.url, "--page", "nodes"]) == 0
         assert re.search(r"says why .*Redis round trip: p99  No Redis", capsys.readouterr().out)
 
 
@@ -185,6 +184,10 @@ def test_the_pages_show_trouble_on_many_nodes(
                 return all(sum(prometheus.values(expr)) > 0 for expr in (lost, slow))
 
             eventually(has_suffered, "clients were lost in a storm and cut off for reading too slowly")
+            picture.main(
+                ["--prometheus", prometheus.url, "--out", str(tmp_path), "--minutes", "0.3", "--page", "fanout"]
+            )
+            assert imread(tmp_path / "grafana-fanout.png").std() > 0.05
             firing = 'ALERTS{alertname="ScalechatEvictions",alertstate="firing"}'
             eventually(lambda: bool(prometheus.values(firing)), "the alert of evictions fires")
             links = [

@@ -13,7 +13,8 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from configs.grafana.build import PAGES
-from configs.grafana.render import COLUMNS, DOCS_URL, render
+from configs.grafana.layout import COLUMNS
+from configs.grafana.render import DOCS_URL, render
 from tests.stack.files import DASHBOARDS, DOCS, GRAFANA, At, Node, anchors, compose, read_json, read_yaml
 
 # What Grafana reads and its published model leaves out: fields of the Prometheus plug-in's annotations, what an editor

@@ -31,6 +31,7 @@ class Server:
     def __init__(self) -> None:
         self.seconds = list(range(1000, 1030))
         self.locked = self.away = False
+        self.client_id = "<b>ada</b>"
 
     def answer(self, route: Route) -> None:
         if self.away:
@@ -41,7 +42,7 @@ class Server:
         asked = parse_qs(urlsplit(route.request.url).query)
         fresh = [second for second in self.seconds if second > int(asked["since"][0])]
         columns = {"unix_s": fresh} | {name: [value] * len(fresh) for name, value in FIGURES.items()}
-        who = {"session": "s", "clientId": "<b>ada</b>", "address": "203.0.113.9"} if named else None
+        who = {"session": "s", "clientId": self.client_id, "address": "203.0.113.9"} if named else None
         slow = {"queue_frames": 12, "queue_bytes": 34_000, "queue_age_s": 0.8, "who": who}
         return route.fulfill(json={"columns": columns, "named": named, "slowest": [slow]})
 
@@ -96,6 +97,33 @@ def test_names_of_slow_clients_are_shown_to_whoever_has_the_key(board: Page) -> 
     board.keyboard.press("Enter")
     expect(row).to_have_text(["<b>ada</b>", "203.0.113.9", "34 kB", "12", "0.8 s"])
     expect(board.locator("#unlock")).to_be_hidden()
+
+
+def test_names_fit_a_phone(board: Page, server: Server) -> None:
+    """A long name pushes nothing out of the page and no column into another; the keyboard reaches the table."""
+    board.set_viewport_size({"width": 360, "height": 740})
+    server.client_id = "load-15bfef33-c264-" * 3
+    open_board(board)
+    board.locator("#show-names").click()
+    board.locator("#key").fill(KEY)
+    board.keyboard.press("Enter")
+    expect(board.locator(".slowest tbody td").first).to_have_text(server.client_id)
+    assert board.evaluate("document.documentElement.scrollWidth") == 360
+    gaps = board.evaluate(
+        """() => {
+          const range = document.createRange();
+          const boxes = [...document.querySelectorAll(".slowest th")].map((cell) => {
+            range.selectNodeContents(cell);
+            return range.getBoundingClientRect();
+          });
+          return boxes.slice(1).map((box, index) => box.left - boxes[index].right);
+        }"""
+    )
+    assert min(gaps) >= 6, gaps
+    board.get_by_role("button", name="oldest").focus()
+    board.keyboard.press("Shift+Tab")
+    board.keyboard.press("Shift+Tab")
+    expect(board.get_by_role("group", name="Table, scrolls sideways")).to_be_focused()
 
 
 def test_a_server_that_keeps_its_figures_to_itself_asks_for_the_key(board: Page, server: Server) -> None:
