@@ -155,23 +155,24 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         return data
 
     def _take_frames(self, data: bytes) -> None:
-        if self._follower is not None:
-            data = self._follow(self._follower, data)
+        if (follower := self._follower) is not None:
+            if self._lane.buffered_bytes:
+                data = self._lane.take_back() + data
+            data = follower.follow(data)
+            if not data:
+                return
+            data = self._follow_on(follower, data)
         if data:
             self._parse(data)
 
-    def _follow(self, follower: Follower, data: bytes) -> bytes:
-        """Take what is known, and whole frames that are for this connection alone between; returns the rest."""
-        if self._lane.buffered_bytes:
-            data = self._lane.take_back() + data
-        while data := follower.follow(data):
-            own = whole_text_bytes(data) if follower.awaits else 0
-            if not own:
-                return data
+    def _follow_on(self, follower: Follower, data: bytes) -> bytes:
+        """Take whole frames that are for this connection alone, and what is known between; returns the rest."""
+        while data and follower.awaits and (own := whole_text_bytes(data)):
             self._parse(data[:own])
             data = data[own:]
             if self._lane.off:
                 return data
+            data = follower.follow(data)
         return data
 
     def _parse(self, data: bytes) -> None:

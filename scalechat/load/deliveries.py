@@ -45,13 +45,15 @@ class _Chunks:
 class Reception:
     """Messages that members of a room received together, each member at its own time; times never decrease."""
 
-    __slots__ = ("clients", "home", "rows", "times")
+    __slots__ = ("clients", "closed", "home", "rows", "times")
 
     def __init__(self, rows: array[int], home: dict[tuple[int, int], Reception]) -> None:
         self.rows = rows
         self.home = home
         self.times = array("q")
         self.clients = array("q")
+        self.closed = False
+        """It is being counted: nothing may be added any more."""
 
 
 class Deliveries:
@@ -104,6 +106,7 @@ class Deliveries:
         while self._receptions and done < _DELIVERIES_PER_TURN:
             reception = self._receptions.popleft()
             reception.home.clear()
+            reception.closed = True
             members, messages = len(reception.times), len(reception.rows)
             if members * messages >= _WORTH_A_MATRIX:
                 self._flush_reception(reception)

@@ -107,7 +107,7 @@ class Inbox:
             return data
         now_ns = self._world.clock()
         rest = follower.follow(data, now_ns)
-        if len(rest) != len(data):
+        if rest is not data:
             self._note_gap(now_ns)
         return rest
 

@@ -76,7 +76,8 @@ class Poller:
 
     def __init__(self) -> None:
         self._ready = _Ready()
-        self._reading: dict[int, tuple[socket.socket, Fed]] = {}
+        # With what is called for each chunk looked up beforehand.
+        self._reading: dict[int, tuple[Callable[[int], bytes], Callable[[bytes], None], Fed]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +90,7 @@ class Poller:
     def add(self, sock: socket.socket, owner: Fed) -> Callable[[], None]:
         """Read the (non-blocking) socket from now on; nobody else may. Returns how to stop, before it is closed."""
         fd = sock.fileno()
-        reading = self._reading[fd] = (sock, owner)
+        reading = self._reading[fd] = (sock.recv, owner.feed, owner)
         self._ready.register(fd)
 
         def stop() -> None:
@@ -105,24 +106,23 @@ class Poller:
             await trio.lowlevel.wait_readable(ready.fileno())
             while fds := ready.take(READS_PER_TURN):
                 for fd in fds:
-                    if (entry := reading.get(fd)) is not None:
-                        self._read(fd, *entry)
+                    if (entry := reading.get(fd)) is None:
+                        continue
+                    recv, feed, owner = entry
+                    try:
+                        data = recv(RECEIVE_BYTES)
+                    except BlockingIOError:  # Ready was another socket that had this number.
+                        continue
+                    except OSError:
+                        self._stop(fd)
+                        owner.feed_error()
+                        continue
+                    if not data:
+                        self._stop(fd)  # An end of stream stays readable; nothing more can come.
+                    feed(data)
                 if len(fds) < READS_PER_TURN:
                     break
                 await trio.lowlevel.checkpoint()
-
-    def _read(self, fd: int, sock: socket.socket, owner: Fed) -> None:
-        try:
-            data = sock.recv(RECEIVE_BYTES)
-        except BlockingIOError:  # Ready was another socket that had this number.
-            return
-        except OSError:
-            self._stop(fd)
-            owner.feed_error()
-            return
-        if not data:
-            self._stop(fd)  # An end of stream stays readable; nothing more can come.
-        owner.feed(data)
 
     def _stop(self, fd: int) -> None:
         del self._reading[fd]
