@@ -53,6 +53,7 @@ class LaneStream(trio.abc.Stream, Generic[T]):
     __slots__ = (
         "_arrived",
         "_eof",
+        "_expected",
         "_fed",
         "_follower",
         "_for_library",
@@ -88,6 +89,8 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         self._on_end = on_end
         self._follower = follower
         self._fed = fed
+        self._expected: Callable[[bytes], bytes] | None = None
+        """Takes the frames that are known, when the next byte begins one."""
         self._on_close: Callable[[], None] | None = None
         self._lane = WholeFrames(
             masked=False,
@@ -110,7 +113,12 @@ class LaneStream(trio.abc.Stream, Generic[T]):
             self._end()
             return
         self.traffic.received_bytes += len(data)
-        if self._head is None and not self._lane.off:
+        if self._expected is not None:
+            data = self._expected(data)
+            if not data:
+                return  # The way of nearly every chunk.
+            self._follow_on(data)
+        elif self._head is None and not self._lane.off:
             self._take_frames(data)
         else:
             self._take_head(data)
@@ -155,25 +163,25 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         return data
 
     def _take_frames(self, data: bytes) -> None:
-        if (follower := self._follower) is not None:
-            if self._lane.buffered_bytes:
-                data = self._lane.take_back() + data
-            data = follower.follow(data)
-            if not data:
-                return
-            data = self._follow_on(follower, data)
-        if data:
-            self._parse(data)
+        if self._lane.buffered_bytes and self._follower is not None:
+            data = self._lane.take_back() + data
+        if self._follower is not None:
+            data = self._follower.follow(data)
+        self._follow_on(data)
 
-    def _follow_on(self, follower: Follower, data: bytes) -> bytes:
-        """Take whole frames that are for this connection alone, and what is known between; returns the rest."""
-        while data and follower.awaits and (own := whole_text_bytes(data)):
+    def _follow_on(self, data: bytes) -> None:
+        """Take whole frames that are for this connection alone, what is known between, and the rest."""
+        follower = self._follower
+        while data and follower is not None and follower.awaits and (own := whole_text_bytes(data)):
             self._parse(data[:own])
             data = data[own:]
             if self._lane.off:
-                return data
+                break
             data = follower.follow(data)
-        return data
+        if data:
+            self._parse(data)
+        at_border = not self._lane.off and not self._lane.buffered_bytes
+        self._expected = follower.follow if follower is not None and at_border else None
 
     def _parse(self, data: bytes) -> None:
         had_begun = self._lane.buffered_bytes
