@@ -20,7 +20,9 @@ def bars_block(sitting: Sitting) -> str:
             continue
         value = middle(row, bar.figure)
         met = value >= bar.needed if bar.better == "more" else value <= bar.needed
-        reached = f"{number(value)} {bar.unit}".rstrip()
+        found_there = [bar.figure(run) for run in row.runs]
+        spread = f" ({number(min(found_there))} – {number(max(found_there))})" if len(found_there) > 1 else ""
+        reached = f"{number(value)}{spread} {bar.unit}".rstrip()
         lost = sum(run.wrong + run.lost for run in row.runs)
         verdict = f"not met: {lost:,} deliveries or clients lost" if lost else "met" if met else "not met"
         rows.append([row.title, bar.what, needed, reached, verdict])

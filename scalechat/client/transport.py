@@ -22,8 +22,9 @@ from scalechat.client.outgoing import Outgoing, Traffic, random_mask
 from scalechat.client.shared_reader import Follower, SharedReader, T
 from scalechat.wire.frames import WholeFrames, masked_pong_frame, whole_text_bytes
 
-RECEIVE_BYTES: Final = 64 * 1024
-"""One read. A coalescing server's batch of 200 messages arrives at once and is recognised as a whole."""
+RECEIVE_BYTES: Final = 256 * 1024
+"""One read. What a coalescing server has for a member in one go arrives as that and is recognised as a whole; cut
+elsewhere for each member it would be read in halves and put together again."""
 MAX_PAYLOAD_BYTES: Final = 16 * 1024 * 1024
 """Larger frames are left to trio-websocket, which knows how to refuse them."""
 _END_OF_HEAD: Final = b"\r\n\r\n"

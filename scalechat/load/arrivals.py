@@ -16,18 +16,20 @@ _SPREAD_BITS: Final = 42
 _MAX_SPREAD: Final = (1 << _SPREAD_BITS) - 1  # 73 minutes, in ns: 21 bits are left for rows, see `by_message`.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Arrivals:
-    """When a message, or each of several messages, reached some of its recipients."""
+    """When a message, or each of several messages, reached some of its recipients. Equal to itself alone."""
 
     times: Ints
     """Ascending."""
+    first_ns: int
+    last_ns: int
     sum_ns: int
 
     @classmethod
     def of(cls, times: Ints) -> Arrivals:
         """Of ascending times."""
-        return cls(times, _sum_ns(times))
+        return cls(times, int(times[0]), int(times[-1]), _sum_ns(times))
 
 
 def by_message(rows: Ints, arrived: Ints) -> Iterator[tuple[int, Arrivals]]:
@@ -44,26 +46,44 @@ def by_message(rows: Ints, arrived: Ints) -> Iterator[tuple[int, Arrivals]]:
     starts = np.concatenate(([0], np.flatnonzero(np.diff(rows)) + 1))
     ends = np.concatenate((starts[1:], [len(rows)]))
     sums = np.add.reduceat(arrived - earliest, starts)
-    for row, start, end, total in zip(
-        rows[starts].tolist(), starts.tolist(), ends.tolist(), sums.tolist(), strict=True
-    ):
-        yield row, Arrivals(arrived[start:end], total + (end - start) * earliest)
+    columns = (rows[starts], starts, ends, arrived[starts], arrived[ends - 1], sums)
+    for row, start, end, first_ns, last_ns, total in zip(*(column.tolist() for column in columns), strict=True):
+        yield row, Arrivals(arrived[start:end], first_ns, last_ns, total + (end - start) * earliest)
 
 
-def latencies(
-    arrivals: Sequence[Arrivals], intended_ns: int
-) -> tuple[int, int, int, int] | tuple[None, None, int, None]:
-    """First, last, sum and median of a message's latencies; none is below 0."""
-    if not arrivals:
-        return None, None, 0, None
-    times = arrivals[0].times if len(arrivals) == 1 else np.sort(np.concatenate([part.times for part in arrivals]))
-    if times[0] < intended_ns:  # Only clocks of two machines make a message come before it was meant to be sent.
-        times = np.maximum(times, intended_ns)
-        total = _sum_ns(times)
-    else:
-        total = sum(part.sum_ns for part in arrivals)
-    first, last, median = int(times[0]), int(times[-1]), int(times[(len(times) - 1) // 2])
-    return first - intended_ns, last - intended_ns, total - len(times) * intended_ns, median - intended_ns
+class Latencies:
+    """First, last, sum and median of messages' latencies, one message after the other."""
+
+    __slots__ = ("_median_ns", "_parts")
+
+    def __init__(self) -> None:
+        self._parts: list[Arrivals] = []
+        self._median_ns = 0
+
+    def of(
+        self, parts: Sequence[Arrivals], intended_ns: int
+    ) -> tuple[int, int, int, int] | tuple[None, None, int, None]:
+        """Of one message by its arrivals; none is below 0."""
+        if not parts:
+            return None, None, 0, None
+        # Neighbours mostly came together, with the very same arrivals: the median, by far the most work, is then known.
+        if parts != self._parts:
+            self._parts, self._median_ns = [*parts], _median_ns(parts)
+        first, last, median = min(part.first_ns for part in parts), max(part.last_ns for part in parts), self._median_ns
+        total, count = sum(part.sum_ns for part in parts), sum(len(part.times) for part in parts)
+        if first < intended_ns:  # Only clocks of two machines make a message come before it was meant to be sent.
+            first, last, median = (max(at_ns, intended_ns) for at_ns in (first, last, median))
+            total = sum(_sum_ns(np.maximum(part.times, intended_ns)) for part in parts)
+        return first - intended_ns, last - intended_ns, total - count * intended_ns, median - intended_ns
+
+
+def _median_ns(parts: Sequence[Arrivals]) -> int:
+    if len(parts) == 1:
+        times = parts[0].times
+        return int(times[(len(times) - 1) // 2])
+    times = np.concatenate([part.times for part in parts])
+    middle = (len(times) - 1) // 2
+    return int(np.partition(times, middle)[middle])
 
 
 def _sum_ns(times: Ints) -> int:

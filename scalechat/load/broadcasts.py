@@ -19,6 +19,7 @@ from scalechat.load.arrivals import MAX_ROWS, Arrivals, by_message
 from scalechat.load.broadcast import Broadcast
 from scalechat.load.columns import REFUSED, Columns, view
 from scalechat.load.histogram import Ints
+from scalechat.load.spread import Members
 from scalechat.load.stragglers import Stragglers
 
 WINDOW_NS: Final = 10_000_000_000
@@ -189,23 +190,28 @@ class Broadcasts:
         columns, at = self._columns, rows - self._base
         return view(columns.intended)[at], view(columns.sent)[at], view(columns.phase)[at]
 
-    def settle_all(self, rows: Ints, arrived: Ints) -> None:
-        """First deliveries: each of the messages, all different, at each of these times, ascending."""
-        if not len(rows) or not len(arrived):
-            return
-        arrivals = Arrivals.of(arrived)
+    def settle_all(self, rows: Ints, receptions: Ints, members: Members) -> None:
+        """First deliveries: each of the messages to all members of its reception."""
+        begins, ends = members.begins[:-1], members.begins[1:]
+        bounds = (begins, ends, members.times[begins], members.times[ends - 1])
+        arrivals = [
+            Arrivals(members.times[begin:end], first_ns, last_ns, sum_ns)
+            for begin, end, first_ns, last_ns, sum_ns in zip(
+                *(bound.tolist() for bound in bounds), members.sums, strict=True
+            )
+        ]
         fresh = rows >= self._base
         if not fresh.all():
-            for row in rows[~fresh].tolist():
-                self._owe(self._stragglers.late(row, arrived))
-            rows = rows[fresh]
-        at = rows - self._base
-        view(self._columns.delivered)[at] += len(arrived)
-        refused = at[view(self._columns.acked)[at] == REFUSED]
-        view(self._columns.expected)[refused] += len(arrived)
-        self._owe(len(refused) * len(arrived))
-        for row in rows.tolist():
-            self._arrivals.setdefault(row, []).append(arrivals)
+            for row, reception in zip(rows[~fresh].tolist(), receptions[~fresh].tolist(), strict=True):
+                self._owe(self._stragglers.late(row, arrivals[reception].times))
+            rows, receptions = rows[fresh], receptions[fresh]
+        at, counts = rows - self._base, members.sizes[receptions]
+        np.add.at(view(self._columns.delivered), at, counts)
+        refused = view(self._columns.acked)[at] == REFUSED
+        np.add.at(view(self._columns.expected), at[refused], counts[refused])
+        self._owe(int(counts[refused].sum()))
+        for row, reception in zip(rows.tolist(), receptions.tolist(), strict=True):
+            self._arrivals.setdefault(row, []).append(arrivals[reception])
 
     def settle(self, rows: Ints, arrived: Ints) -> None:
         """First deliveries, one of a message at a time each, in any order."""

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from scalechat.load.arrivals import Arrivals, latencies
+from scalechat.load.arrivals import Arrivals, Latencies
 from scalechat.load.broadcast import Broadcast
 from scalechat.load.histogram import Ints
 
@@ -21,6 +21,7 @@ class Columns:
 
     __slots__ = (
         "_all",
+        "_latencies",
         "acked",
         "delivered",
         "delivered_apart",
@@ -44,6 +45,7 @@ class Columns:
         self.acked = array("q")
         """0 while the acknowledgement is waited for, negative where there will be none."""
         self.expected_apart, self.delivered_apart = array("q"), array("q")
+        self._latencies = Latencies()
         self._all = (
             *(self.publisher, self.number, self.room, self.phase),
             *(self.size, self.expected, self.delivered, self.duplicated),
@@ -57,7 +59,7 @@ class Columns:
     def take(self, at: int, arrivals: Sequence[Arrivals], *, acknowledged: bool) -> Broadcast:
         """The message at this place; `acknowledged`: the server acknowledges."""
         intended_ns, acked_ns = self.intended[at], self.acked[at]
-        first_ns, last_ns, sum_ns, p50_ns = latencies(arrivals, intended_ns)
+        first_ns, last_ns, sum_ns, p50_ns = self._latencies.of(arrivals, intended_ns)
         return Broadcast(
             publisher=self.publisher[at],
             number=self.number[at],

@@ -7,6 +7,7 @@ import enum
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from scalechat.config import LoadConfig
@@ -47,7 +48,7 @@ class Leg:
     end_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Course:
     """All phases, each with a number of its own."""
 
@@ -85,7 +86,7 @@ class Course:
         """The phases whose messages count."""
         return frozenset(leg.number for leg in self.legs if leg.measured)
 
-    @property
+    @cached_property
     def names(self) -> Mapping[int, str]:
         """Number → name, of every phase."""
         return PHASE_NAMES | {leg.number: leg.name for leg in self.legs}

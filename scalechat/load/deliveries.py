@@ -2,9 +2,9 @@
 
 Theory of operation. On the hot path nothing is done for each delivery: members that received the same messages at once
 share a `Reception`, to which each adds its number and the time; only what no other member received like that goes
-through `add`. `flush_some`, several times a second, turns them into latencies and bucket counts with numpy, for a
-reception as the matrix of its messages and members, or without one (`spread`): 4 to 20 ns a delivery, and a bounded
-number of them at a time, because a pause here would be measured as the server's.
+through `add`. `flush_some`, several times a second, turns them into bucket counts with numpy, those of receptions
+mostly without computing each latency (`spread`): some ns a delivery, and a bounded number of them at a time, because a
+pause here would be measured as the server's.
 """
 
 from __future__ import annotations
@@ -21,15 +21,13 @@ from scalechat.load.client_latencies import ClientLatencies
 from scalechat.load.counters import Counters
 from scalechat.load.histogram import Ints
 from scalechat.load.plan import Plan
-from scalechat.load.spread import spread
+from scalechat.load.spread import Members, spread
 from scalechat.load.windows import Windows
 
 _DELIVERIES_PER_TURN: Final = 32 * 1024
 """Half a ms of numpy, and what it works on stays in the second-level cache."""
-_WORTH_A_MATRIX: Final = 512
-"""A matrix costs some 50 µs to begin with; receptions with fewer deliveries are put together first."""
 _RECEPTION_COST: Final = 128
-"""What putting together one of them takes, in deliveries."""
+"""What comes with each of them, in deliveries."""
 
 
 @dataclass(slots=True)
@@ -100,70 +98,56 @@ class Deliveries:
         """Turn some of it into counts, which takes below 1 ms; True when more is left."""
         if self._full:
             self._flush_chunks(self._full.popleft())
-            return True
-        chunks = self._chunks
-        done = 0
+        elif self._receptions:
+            self._flush_receptions()
+        else:
+            chunks, self._chunks = self._chunks, _Chunks()
+            self._flush_chunks(chunks)
+        return bool(self._full or self._receptions or self._chunks.rows)
+
+    def _flush_receptions(self) -> None:
+        receptions, done = [], 0
         while self._receptions and done < _DELIVERIES_PER_TURN:
             reception = self._receptions.popleft()
             reception.home.clear()
             reception.closed = True
-            members, messages = len(reception.times), len(reception.rows)
-            if members * messages >= _WORTH_A_MATRIX:
-                self._flush_reception(reception)
-                done += members * messages
-            else:
-                chunks.rows.extend(reception.rows * members)
-                chunks.lengths.extend([messages] * members)
-                chunks.times.extend(reception.times)
-                chunks.clients.extend(reception.clients)
-                done += _RECEPTION_COST
-        if len(chunks.rows) >= _DELIVERIES_PER_TURN or not self._receptions:
-            self._chunks = _Chunks()
-            self._flush_chunks(chunks)
-        return bool(self._receptions)
-
-    def _flush_reception(self, reception: Reception) -> None:
-        rows = np.array(reception.rows, dtype=np.int64)
-        arrived = np.array(reception.times, dtype=np.int64)
-        clients = np.array(reception.clients, dtype=np.int64)
-        rows = rows[self._broadcasts.knows(rows)]
+            if reception.times:
+                receptions.append(reception)
+                done += len(reception.times) * len(reception.rows) + _RECEPTION_COST
+        if not receptions:
+            return
+        members = Members.of(receptions)
+        rows = np.concatenate([np.array(reception.rows, dtype=np.int64) for reception in receptions])
+        of = np.repeat(np.arange(len(receptions)), [len(reception.rows) for reception in receptions])
+        known = self._broadcasts.knows(rows)
+        rows, of = rows[known], of[known]
         if self._metric_of is not None:
-            metrics = self._metric_of[clients]
-            for index in np.unique(metrics[metrics > 0]).tolist():
-                times = arrived[metrics == index]
-                self._count_apart(
-                    index,
-                    np.repeat(rows, len(times)),
-                    np.tile(times, len(rows)),
-                    np.tile(clients[metrics == index], len(rows)),
-                )
-            arrived, clients = arrived[metrics == 0], clients[metrics == 0]
-            if not len(arrived):
-                return
-        self._broadcasts.settle_all(rows, arrived)
+            places = members.places(of)
+            rows = np.repeat(rows, members.sizes[of])
+            self._count(rows, members.times[places], members.clients[places])
+            return
+        self._broadcasts.settle_all(rows, of, members)
         intended, sent, phases = self._broadcasts.times_of(rows)
-        per_turn = max(1, _DELIVERIES_PER_TURN // len(arrived))
-        for at in range(0, len(rows), per_turn):
-            part = slice(at, at + per_turn)
-            for phase in set(phases[part].tolist()):
-                chosen = phases[part] == phase
-                self._count_together(phase, clients, intended[part][chosen], sent[part][chosen], arrived)
+        for phase in set(phases.tolist()):
+            chosen = phases == phase
+            self._count_together(phase, intended[chosen], sent[chosen], of[chosen], members)
 
-    def _count_together(self, phase: int, clients: Ints, intended: Ints, sent: Ints, arrived: Ints) -> None:
-        """Each of the messages reached all these clients, each at its time."""
+    def _count_together(self, phase: int, intended: Ints, sent: Ints, of: Ints, members: Members) -> None:
+        """Each of the messages reached all members of its reception."""
         whole, from_send = self._windows.of(phase, "delivery"), self._windows.of(phase, "delivery_from_send")
-        found = spread(intended, arrived)
+        found = spread(intended, of, members)
         if found is not None:
             whole.add_spread(found)
-            self.by_client.add_spread(clients, found)
+            self.by_client.add_spread(members, found)
         else:
-            latencies = arrived - intended[:, None]
-            self.by_client.add_buckets(np.tile(clients, len(latencies)), whole.add(latencies.ravel()))
-        found = spread(sent, arrived)
+            places = members.places(of)
+            buckets = whole.add(members.times[places] - np.repeat(intended, members.sizes[of]))
+            self.by_client.add_buckets(members.clients[places], buckets)
+        found = spread(sent, of, members)
         if found is not None:
             from_send.add_spread(found)
         else:
-            from_send.add((arrived - sent[:, None]).ravel())
+            from_send.add(members.times[members.places(of)] - np.repeat(sent, members.sizes[of]))
 
     def _flush_chunks(self, chunks: _Chunks) -> None:
         if not chunks.rows:
@@ -176,6 +160,10 @@ class Deliveries:
         if not known.all():
             # Only a server that broadcasts what it refused gets here: the account of that message was closed.
             rows, arrived, clients = rows[known], arrived[known], clients[known]
+        self._count(rows, arrived, clients)
+
+    def _count(self, rows: Ints, arrived: Ints, clients: Ints) -> None:
+        """A delivery each."""
         if self._metric_of is not None:
             metrics = self._metric_of[clients]
             for index in np.unique(metrics[metrics > 0]).tolist():

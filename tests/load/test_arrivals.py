@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalechat.load.arrivals import MAX_ROWS, Arrivals, by_message, latencies
+from scalechat.load.arrivals import MAX_ROWS, Arrivals, Latencies, by_message
 
 HOUR = 3_600_000_000_000
 UPTIME = st.sampled_from([0, 1_000, 11 * 24 * HOUR])
@@ -32,13 +32,13 @@ def test_each_message_gets_its_own_times_in_order(
     if long:
         deliveries.append((0, uptime + 2 * HOUR))  # more than the short way of sorting can hold
     found = {
-        row: (part.times.tolist(), part.sum_ns)
+        row: (part.times.tolist(), part.first_ns, part.last_ns, part.sum_ns)
         for row, part in by_message(ints(*(row for row, _ in deliveries)), ints(*(at for _, at in deliveries)))
     }
     plain: dict[int, list[int]] = {}
     for row, at in sorted(deliveries):
         plain.setdefault(row, []).append(at)
-    assert found == {row: (times, sum(times)) for row, times in plain.items()}
+    assert found == {row: (times, times[0], times[-1], sum(times)) for row, times in plain.items()}
     assert list(found) == sorted(found)
 
 
@@ -51,12 +51,22 @@ def test_first_last_sum_and_median_are_exact_in_whatever_portions(portions: list
     intended = uptime + 100
     parts = [Arrivals.of(ints(*(intended + late for late in portion))) for portion in portions]
     plain = sorted(max(0, late) for portion in portions for late in portion)
-    assert latencies(parts, intended) == (plain[0], plain[-1], sum(plain), plain[(len(plain) - 1) // 2])
+    latencies = Latencies()
+    expected = (plain[0], plain[-1], sum(plain), plain[(len(plain) - 1) // 2])
+    assert latencies.of(parts, intended) == expected
+    assert latencies.of(parts, intended) == expected
+
+
+def test_neighbours_that_came_apart_are_told_apart() -> None:
+    """What is remembered of a message is for those alone that reached the same members at the same times."""
+    latencies, near, far = Latencies(), Arrivals.of(ints(7, 8)), Arrivals.of(ints(7, 8, 90))
+    found = [latencies.of(parts, 0)[3] for parts in ([near], [far], [near, far], [far])]
+    assert found == [7, 8, 8, 8]
 
 
 def test_a_message_that_reached_nobody_has_no_latencies() -> None:
     """Nothing is not zero."""
-    assert latencies([], 5) == (None, None, 0, None)
+    assert Latencies().of([], 5) == (None, None, 0, None)
 
 
 def test_the_sum_of_ten_thousand_times_after_eleven_days_is_exact() -> None:

@@ -53,17 +53,12 @@ PARTIES = st.lists(
 
 
 @settings(max_examples=60)
-@given(PARTIES, st.sampled_from([0, 3]), st.integers(1, 10**9), st.sampled_from([1, 30, 512]))
+@given(PARTIES, st.sampled_from([0, 3]), st.integers(1, 10**9))
 def test_together_or_one_by_one_the_same_is_counted(
-    parties: list[tuple[list[int], list[int], bool]], probes: int, step_ns: int, worth_a_matrix: int
+    parties: list[tuple[list[int], list[int], bool]], probes: int, step_ns: int
 ) -> None:
-    """Receptions as matrices, small ones put together, chunks of members on their own: one truth."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_WORTH_A_MATRIX", worth_a_matrix)
-        require_the_same(recorder_of(probes=probes), parties, step_ns)
-
-
-def require_the_same(recorder: Recorder, parties: list[tuple[list[int], list[int], bool]], step_ns: int) -> None:
+    """Receptions looked at together, chunks of members on their own: one truth."""
+    recorder = recorder_of(probes=probes)
     plain: dict[tuple[int, str], Histogram] = {}
     received: Counter[int] = Counter()
     now_ns = 30 * MS

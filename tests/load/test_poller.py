@@ -134,3 +134,37 @@ async def test_many_ready_sockets_leave_others_their_turn() -> None:
         theirs.close()
     # The scheduler shuffles who of those that are ready comes first, so two turns of the poller may follow each other.
     assert max(after - before for before, after in itertools.pairwise(turns)) <= 2 * READS_PER_TURN
+
+
+@pytest.mark.parametrize("step_ns, dozes", [(10, True), (10**9, False)])
+async def test_in_a_burst_it_waits_a_moment_for_more(step_ns: int, dozes: bool) -> None:
+    """What comes meanwhile is read together with it. Chunks that come one by one are read at once."""
+    pairs = [socket.socketpair() for _ in range(4)]
+    owners = [Owner() for _ in pairs]
+    clock = itertools.count(10**12, step_ns)
+    dozed: list[float] = []
+
+    def doze(seconds: float) -> None:
+        if not dozed:
+            for _, theirs in pairs[1:]:
+                theirs.send(b"meanwhile")
+        dozed.append(seconds)
+
+    with Poller(clock=lambda: next(clock), doze=doze) as poller:
+        for (ours, _), owner in zip(pairs, owners, strict=True):
+            ours.setblocking(False)
+            poller.add(ours, owner)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(poller.run)
+            for _ in range(40):
+                pairs[0][1].send(b"x")
+                await owners[0].wait()
+            if dozes:
+                for owner in owners[1:]:
+                    await owner.wait()
+            nursery.cancel_scope.cancel()
+    for ours, theirs in pairs:
+        ours.close()
+        theirs.close()
+    assert bool(dozed) is dozes
+    assert [owner.data for owner in owners[1:]] == [[b"meanwhile"] if dozes else []] * 3
