@@ -50,3 +50,7 @@ class Follower(Protocol):
         """Take the whole frames at the beginning of `data` that are known; returns the rest, which begins with a
         frame."""
         ...
+
+    def end_of_read(self) -> None:
+        """What was read together has been taken: what `follow` took, and what lay between."""
+        ...

@@ -181,6 +181,8 @@ class LaneStream(trio.abc.Stream, Generic[T]):
             data = follower.follow(data)
         if data:
             self._parse(data)
+        if follower is not None:
+            follower.end_of_read()
         at_border = not self._lane.off and not self._lane.buffered_bytes
         self._expected = follower.follow if follower is not None and at_border else None
 

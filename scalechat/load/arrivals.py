@@ -54,11 +54,11 @@ def by_message(rows: Ints, arrived: Ints) -> Iterator[tuple[int, Arrivals]]:
 class Latencies:
     """First, last, sum and median of messages' latencies, one message after the other."""
 
-    __slots__ = ("_median_ns", "_parts")
+    __slots__ = ("_parts", "_whole")
 
     def __init__(self) -> None:
         self._parts: list[Arrivals] = []
-        self._median_ns = 0
+        self._whole = (0, 0, 0, 0, 0)
 
     def of(
         self, parts: Sequence[Arrivals], intended_ns: int
@@ -66,15 +66,25 @@ class Latencies:
         """Of one message by its arrivals; none is below 0."""
         if not parts:
             return None, None, 0, None
-        # Neighbours mostly came together, with the very same arrivals: the median, by far the most work, is then known.
+        # Neighbours mostly came together, with the very same arrivals.
         if parts != self._parts:
-            self._parts, self._median_ns = [*parts], _median_ns(parts)
-        first, last, median = min(part.first_ns for part in parts), max(part.last_ns for part in parts), self._median_ns
-        total, count = sum(part.sum_ns for part in parts), sum(len(part.times) for part in parts)
+            self._parts, self._whole = [*parts], _whole(parts)
+        first, last, total, count, median = self._whole
         if first < intended_ns:  # Only clocks of two machines make a message come before it was meant to be sent.
             first, last, median = (max(at_ns, intended_ns) for at_ns in (first, last, median))
             total = sum(_sum_ns(np.maximum(part.times, intended_ns)) for part in parts)
         return first - intended_ns, last - intended_ns, total - count * intended_ns, median - intended_ns
+
+
+def _whole(parts: Sequence[Arrivals]) -> tuple[int, int, int, int, int]:
+    """First, last, sum, count and median of all the times."""
+    return (
+        min(part.first_ns for part in parts),
+        max(part.last_ns for part in parts),
+        sum(part.sum_ns for part in parts),
+        sum(len(part.times) for part in parts),
+        _median_ns(parts),
+    )
 
 
 def _median_ns(parts: Sequence[Arrivals]) -> int:

@@ -111,6 +111,11 @@ class Inbox:
             self._note_gap(now_ns)
         return rest
 
+    def end_of_read(self) -> None:
+        """See `shared_reader.Follower`."""
+        if self._follower is not None:
+            self._follower.end_of_read()
+
     def take(self, batch: Batch) -> None:
         """Everything one read brought."""
         now_ns = self._world.clock()

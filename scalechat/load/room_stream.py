@@ -160,7 +160,19 @@ class Follower:
     stands there after `leave`.
     """
 
-    __slots__ = ("_client", "_own_bytes", "_place", "_recorder", "_room", "_stretch", "_unsettled", "ledger", "seq")
+    __slots__ = (
+        "_begin",
+        "_client",
+        "_now_ns",
+        "_own_bytes",
+        "_place",
+        "_recorder",
+        "_room",
+        "_stretch",
+        "_unsettled",
+        "ledger",
+        "seq",
+    )
 
     def __init__(self, client: int, room: RoomStream, ledger: RecipientLedger, recorder: Recorder) -> None:
         self._client = client
@@ -168,6 +180,10 @@ class Follower:
         self._recorder = recorder
         self._stretch: Stretch | None = None
         self._place = 0
+        self._begin = 0
+        """The place up to which deliveries are accounted for. The rest, which came at `_now_ns`, is so at the end of
+        the read: answers to this member lie between messages that it received together, as everybody did."""
+        self._now_ns = 0
         self._own_bytes = 0
         """So many chunks more are taken to be in bytes that no other member receives."""
         self._unsettled = 0
@@ -190,7 +206,8 @@ class Follower:
         if self._own_bytes:
             self._own_bytes -= 1
             return data
-        if (stretch := self._stretch) is not None:
+        self._now_ns = now_ns
+        if (stretch := self._stretch) is not None and self._begin == self._place:
             step = stretch.steps.get(self._place)
             if step is not None and step.data == data and not step.reception.closed:
                 # The way of nearly every chunk; as `_receive` does.
@@ -199,7 +216,8 @@ class Follower:
                 reception.clients.append(self._client)
                 self._recorder.counters.delivered += count
                 self._unsettled += count
-                self._place, self.seq = step.reached, step.seq
+                self._place = self._begin = step.reached
+                self.seq = step.seq
                 return b""
         while (stretch := self._stretch) is not None and data:
             edges = stretch.edges
@@ -208,17 +226,24 @@ class Follower:
                 reached = bisect_right(edges, begin + len(data), self._place) - 1
             else:
                 reached = self._common(stretch, data, begin)
-            if reached > (place := self._place):
-                reception = self._receive(stretch, reached, now_ns)
-                if edges[reached] - begin == len(data):
-                    if len(stretch.steps) >= _STEPS:
-                        stretch.steps.clear()
-                    stretch.steps[place] = Step(data, place, reached, self.seq, reception)
-                data = data[edges[reached] - begin :]
+            place, self._place = self._place, reached
+            if edges[reached] - begin == len(data) and place == self._begin:
+                reception = self._receive(stretch, now_ns)
+                if len(stretch.steps) >= _STEPS:
+                    stretch.steps.clear()
+                stretch.steps[place] = Step(data, place, reached, self.seq, reception)
+                return b""
+            data = data[edges[reached] - begin :]
             if stretch.next is None or reached < len(stretch.messages):
                 break
-            self._stretch, self._place = stretch.next, 0
+            self._go_to(stretch.next)
         return data
+
+    def end_of_read(self) -> None:
+        """Account for what has come since the last time."""
+        stretch = self._stretch
+        if stretch is not None and self._place > self._begin:
+            self._receive(stretch, self._now_ns)
 
     def agree(
         self, deliveries: Sequence[tuple[int, int]], payloads: Sequence[bytes], seqs: array[int], now_ns: int
@@ -227,19 +252,22 @@ class Follower:
 
         A server may give each member bytes of its own: they are parsed each time, and mean the same.
         """
+        self.end_of_read()
+        self._now_ns = now_ns
         done = 0
         while (stretch := self._stretch) is not None and done < len(deliveries):
             begin = self._place
             expected = stretch.messages[begin : begin + len(deliveries) - done]
             if not expected and stretch.next is not None:
-                self._stretch, self._place = stretch.next, 0
+                self._go_to(stretch.next)
                 continue
             if not expected or expected != list(deliveries[done : done + len(expected)]):
                 break
             if payloads and not stretch.data.startswith(payloads[done], stretch.edges[begin + 1] - len(payloads[done])):
                 self._own_bytes = _PARSED_UNTIL_TRIED
             done += len(expected)
-            self._receive(stretch, begin + len(expected), now_ns)
+            self._place += len(expected)
+            self._receive(stretch, now_ns)
             self.seq = seqs[done - 1]
         return done
 
@@ -257,11 +285,13 @@ class Follower:
             return False
         if not self._room.extend(deliveries, rows, payloads, seqs):
             return False
-        self._receive(stretch, len(stretch.messages), now_ns)
+        self._place = len(stretch.messages)
+        self._receive(stretch, now_ns)
         return True
 
     def settle(self) -> None:
         """Count in the ledger what was received."""
+        self.end_of_read()
         self.ledger.received += self._unsettled
         self._unsettled = 0
 
@@ -287,24 +317,29 @@ class Follower:
             place = 0
         else:
             return
-        self._stretch, self._place = newest, place
+        self._stretch, self._place, self._begin = newest, place, place
         room.followers += 1
         self.ledger.state = []  # Of a thousand publishers a list for each of a thousand members would be 8 MB.
 
-    def _receive(self, stretch: Stretch, reached: int, now_ns: int) -> Reception:
-        count = reached - self._place
-        key = (self._place, reached)
+    def _go_to(self, stretch: Stretch) -> None:
+        """From the end of a stretch to the beginning of the next."""
+        self.end_of_read()
+        self._stretch, self._place, self._begin = stretch, 0, 0
+
+    def _receive(self, stretch: Stretch, now_ns: int) -> Reception:
+        key = self._begin, self._place
         reception = stretch.receptions.get(key)
         if reception is None:
             reception = stretch.receptions[key] = self._recorder.deliveries.reception(
-                stretch.rows[self._place : reached], stretch.receptions
+                stretch.rows[self._begin : self._place], stretch.receptions
             )
         reception.times.append(now_ns)
         reception.clients.append(self._client)
+        count = self._place - self._begin
         self._recorder.counters.delivered += count
         self._unsettled += count
-        self._place = reached
-        self.seq = stretch.seqs[reached - 1]
+        self._begin = self._place
+        self.seq = stretch.seqs[self._place - 1]
         return reception
 
     def _common(self, stretch: Stretch, data: bytes, begin: int) -> int:
