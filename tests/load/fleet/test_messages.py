@@ -13,7 +13,6 @@ from trio.testing import memory_stream_pair
 
 from scalechat.config import LoadConfig
 from scalechat.load.fleet.channel import MAX_FRAME, Gone, StreamChannel
-from scalechat.load.fleet.merging import Tail
 from scalechat.load.fleet.messages import Orders, Progress, decode_coordinator, decode_worker, encode
 from scalechat.load.fleet.together import together
 from scalechat.load.histogram import Histogram
@@ -97,21 +96,3 @@ async def test_a_length_beyond_reason_ends_the_conversation() -> None:
     await near.send_all((MAX_FRAME + 1).to_bytes(4, "little"))
     with pytest.raises(Gone), trio.fail_after(5):
         await StreamChannel(far).receive()
-
-
-@given(st.lists(st.binary(min_size=1, max_size=30), max_size=10))
-def test_a_growing_table_is_read_in_whole_lines(tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]) -> None:
-    """Without its header, never half a row, and nothing twice."""
-    path = tmp_path_factory.mktemp("tail") / "rows.csv"
-    tail, read, written = Tail(path, skip_lines=1), b"", b"header\n"
-    assert tail.read() == b""
-    path.write_bytes(written)
-    for piece in pieces:
-        with path.open("ab") as stream:
-            stream.write(piece)
-        written += piece
-        read += tail.read()
-        assert not read or read.endswith(b"\n")
-    read += tail.read()
-    body = written.removeprefix(b"header\n")
-    assert read == body[: body.rfind(b"\n") + 1]
