@@ -36,6 +36,26 @@ RUN = 7
 """The number of every run here that is not a whole one."""
 Serve = Callable[[trio.abc.Stream], Awaitable[None]]
 
+STEADY = Snapshot(
+    phase="steady",
+    elapsed_s=12.0,
+    phase_left_s=18.0,
+    window_s=1.0,
+    clients=1000,
+    target_clients=1000,
+    offered_per_s=1000,
+    published_per_s=999.6,
+    delivered_per_s=20_012.2,
+    p50_ms=1.25,
+    p99_ms=12.4,
+    missing=0,
+    duplicated=0,
+    reordered=0,
+    errors=0,
+    cpu_ratio=0.41,
+)
+"""A healthy second of a run."""
+
 
 def virtual_ns() -> int:
     """Trio's clock, in ns."""

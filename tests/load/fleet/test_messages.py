@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from scalechat.load.fleet.messages import Orders, Progress, decode_coordinator, 
 from scalechat.load.fleet.together import together
 from scalechat.load.histogram import Histogram
 from scalechat.load.live import Snapshot
+from tests.load.worlds import STEADY
 
 VALUES = st.lists(st.integers(-(10**9), 10**12), max_size=60)
 
@@ -28,22 +30,12 @@ def histogram_of(values: list[int]) -> Histogram:
 
 
 def snapshot(clients: int, delivery: Histogram, cpu_ratio: float = 0.1) -> Snapshot:
-    return Snapshot(
-        phase="steady",
-        elapsed_s=3.0,
-        phase_left_s=1.0,
-        window_s=1.0,
+    return replace(
+        STEADY,
         clients=clients,
         target_clients=clients,
         offered_per_s=100.0,
         published_per_s=10.0,
-        delivered_per_s=20.0,
-        p50_ms=None,
-        p99_ms=None,
-        missing=1,
-        duplicated=0,
-        reordered=0,
-        errors=0,
         cpu_ratio=cpu_ratio,
         delivery=delivery,
     )
