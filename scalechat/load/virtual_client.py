@@ -169,7 +169,7 @@ class VirtualClient:
             self._settled = True
             self._world.on_settled()
 
-    # --- what its connection tells -----------------------------------------------------------------------------------
+    # --- what its connection, its inbox and its speaker need ---------------------------------------------------------
 
     @property
     def inbox(self) -> Inbox:
@@ -239,14 +239,7 @@ class VirtualClient:
         if self.speaker is not None:
             self.speaker.answered(number)
 
-    # --- out ---------------------------------------------------------------------------------------------------------
-
-    def answer(self, payload: bytes) -> None:
-        """Say what the server has to be answered."""
-        if self._connection is not None:
-            self._connection.send(payload)
-
     def send(self, payload: bytes) -> bool:
-        """See `speaker.Owner`."""
+        """See `inbox.Owner` and `speaker.Owner`."""
         assert self._connection is not None
         return self._connection.send(payload)

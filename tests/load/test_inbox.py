@@ -47,8 +47,9 @@ class Owner:
     def told(self, after_ms: int) -> None:
         self.told_of.append(("come back", after_ms))
 
-    def answer(self, payload: bytes) -> None:
-        self.told_of.append(("answer", payload))
+    def send(self, payload: bytes) -> bool:
+        self.told_of.append(("send", payload))
+        return True
 
     def answered(self, number: int) -> None:
         self.told_of.append(("answered", number))

@@ -98,7 +98,8 @@ class Deaf:
 
     def told(self, after_ms: int) -> None: ...
 
-    def answer(self, payload: bytes) -> None: ...
+    def send(self, payload: bytes) -> bool:
+        return True
 
     def answered(self, number: int) -> None: ...
 

@@ -48,8 +48,6 @@ class Owner:
 
     def told(self, after_ms: int) -> None: ...
 
-    def answer(self, frame: bytes) -> None: ...
-
     def answered(self, number: int) -> None:
         self.speaker.answered(number)
 
