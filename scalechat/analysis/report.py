@@ -8,7 +8,8 @@ kernels nor the user's settings matter, and nothing is left behind but the repor
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,17 +75,24 @@ def _write(name: str, parameters: Mapping[str, str | float], title: str, target:
     require_extra()
     from .execution import execute  # needs the extra
 
+    with _one_line_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)  # before anybody waits for a report that has no place
     notebook = _with_parameters(name, parameters)
     execute(notebook)
     content = _rendered(notebook, title)
     temporary = target.with_name(f".{target.name}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with _one_line_errors(target):
         temporary.write_text(content, encoding="utf-8")
         temporary.replace(target)
+    return target
+
+
+@contextmanager
+def _one_line_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OperationalError(f"cannot write the report to {target}: {error.strerror}") from error
-    return target
 
 
 def require_extra() -> None:

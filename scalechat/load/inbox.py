@@ -26,8 +26,8 @@ class Owner(Protocol):
         """The server asks to come back so much later."""
         ...
 
-    def answer(self, payload: bytes) -> None:
-        """This has to be answered."""
+    def send(self, payload: bytes) -> bool:
+        """Say this, for the server has to be answered; whether the connection took it."""
         ...
 
     def answered(self, number: int) -> None:
@@ -201,7 +201,7 @@ class Inbox:
             case Refused(text):
                 self._world.error("server_error", text)
             case Reply(text):
-                self._owner.answer(text)
+                self._owner.send(text)
             case ErrorAnswer():
                 self._world.error(f"server_{other.code}", other.detail)
                 number = number_of(other.id)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import trio
-
-from scalechat.load.health import cpu_model, cpu_quota_cores
 from scalechat.load.histogram import Histogram
-from scalechat.load.recorder import Recorder
 from scalechat.load.results import Ledger, Phase, Scalar, Worker
 from scalechat.load.stretches import Stretches
 from scalechat.load.verdict import Facts
@@ -108,45 +102,6 @@ def whole_steady(parts: Sequence[Part]) -> Steady:
         delivered=sum(one.delivered for one in steady),
         server_cpu_cores=next((one.server_cpu_cores for one in steady if one.server_cpu_cores is not None), None),
         server_rss_bytes=next((one.server_rss_bytes for one in steady if one.server_rss_bytes is not None), None),
-    )
-
-
-def part_ledger(recorder: Recorder) -> Ledger:
-    """What happened to every message, over all phases; after the last window."""
-    counters, acknowledged = recorder.counters, recorder.acknowledged
-    return Ledger(
-        published=counters.published,
-        acked=counters.acked if acknowledged else None,
-        rejected=counters.rejected if acknowledged else None,
-        unacked=counters.published - counters.acked - counters.rejected if acknowledged else None,
-        expected=counters.expected,
-        delivered=counters.delivered,
-        missing=recorder.missing,
-        duplicated=counters.duplicated,
-        reordered=counters.reordered,
-        corrupted=counters.corrupted,
-        phantom=counters.phantom,
-        early=counters.early,
-        unknown_frames=counters.unknown_frames,
-        refused_delivered=recorder.broadcasts.refused_delivered + recorder.roll.refused_delivered_elsewhere,
-    )
-
-
-def this_worker(index: int) -> Worker:
-    """This process and its machine."""
-    system = platform.uname()
-    return Worker(
-        worker_id=str(index),
-        host=system.node,
-        pid=os.getpid(),
-        cpu_model=cpu_model(),
-        cpu_count=os.cpu_count() or 1,
-        cpu_quota_cores=cpu_quota_cores(),
-        kernel=f"{system.system} {system.release}",
-        python=platform.python_version(),
-        trio=trio.__version__,
-        clock_offset_ns=0,
-        clock_error_ns=0,
     )
 
 

@@ -31,8 +31,7 @@ class Publishing:
     ) -> None:
         """`answer_timeout_s`: for a closed loop, the longest wait for an answer; None for an open one."""
         self._schedule = schedule
-        self._clients = {client.number: client for client in clients}
-        self._publishers = recorder.plan.publishers
+        self._speakers = {client.number: client.speaker for client in clients if client.speaker is not None}
         self._recorder = recorder
         self._clock = clock
         self._begin_ns = begin_ns
@@ -59,7 +58,7 @@ class Publishing:
         else:
             loop = ClosedLoop(
                 self._schedule,
-                [number for number in self._clients if number < self._publishers],
+                self._speakers,
                 self._begin_ns,
                 self.end_ns,
                 self._clock,
@@ -80,11 +79,11 @@ class Publishing:
         self.late += forgotten
 
     def _publish(self, client: int, number: int, intended_ns: int) -> None:
-        self._clients[client].publish(self._schedule.size_of(client, number), intended_ns)
+        self._speakers[client].publish(self._schedule.size_of(client, number), intended_ns)
         self._count(intended_ns)
 
     def _ask(self, client: int, number: int, due_ns: int) -> trio.Event | None:
-        answered = self._clients[client].ask(self._schedule.size_of(client, number), due_ns)
+        answered = self._speakers[client].ask(self._schedule.size_of(client, number), due_ns)
         if answered is not None:
             self._count(self._clock())
         return answered

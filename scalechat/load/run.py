@@ -19,18 +19,21 @@ import trio
 from scalechat.client.shared_reader import SharedReader
 from scalechat.load.assignment import Assignment
 from scalechat.load.attendance import LOST, Attendance
-from scalechat.load.collector import FREEZE_EVERY, quiet_collector
+from scalechat.load.collector import quiet_collector
 from scalechat.load.company import Company
 from scalechat.load.course import Leg, PhaseNumber
 from scalechat.load.decoding import Decoder
+from scalechat.load.drain import Drain
 from scalechat.load.ending import Ending, Interruption
 from scalechat.load.instruments import Instruments
 from scalechat.load.live import Watcher
 from scalechat.load.measurement import Measurement
+from scalechat.load.own_part import own_part
 from scalechat.load.pacing import NowNs, sleep_until
-from scalechat.load.part import Part, Unseen, part_ledger, this_worker
+from scalechat.load.part import Part
 from scalechat.load.plan import SECOND_NS, Schedule
 from scalechat.load.publishing import Publishing
+from scalechat.load.ramp import dial_as_planned
 from scalechat.load.results import CLOSED_LOOP, RunWriter
 from scalechat.load.room_stream import RoomStream
 from scalechat.load.seeded import Chance
@@ -38,18 +41,11 @@ from scalechat.load.stage import Stage
 from scalechat.load.surroundings import Surroundings
 from scalechat.load.tally import Tally
 from scalechat.load.turnout import Turnout
-from scalechat.load.verdict import Facts
 from scalechat.load.virtual_client import VirtualClient
 
 SETTLE_NS: Final = SECOND_NS // 5
 """A server that does not say when it has made a client a member gets so long after the last handshake."""
-GRACE_S: Final = 0.2
-"""When everything has arrived, so long for whatever arrives once more."""
 NOBODY_CONNECTED: Final = "no client could connect"
-LOOK_S: Final = 0.02
-"""Between two looks whether the drain is over."""
-STARTS_PER_TURN: Final = 16
-"""Connections begun before everybody else gets a turn, when the ramp is behind its plan."""
 
 
 class Run:
@@ -124,7 +120,14 @@ class Run:
                 ended_ns = self._clock()
                 self._instruments.finish(ended_ns)
                 instruments.cancel_scope.cancel()
-        return self._own_part(ended_ns)
+        return own_part(
+            self._instruments,
+            self._measurement,
+            self._publishing,
+            self._ending,
+            interrupted=self._interruption.asked.is_set(),
+            ended_ns=ended_ns,
+        )
 
     def tally(self) -> Tally:
         """How it stands, for Prometheus."""
@@ -142,17 +145,10 @@ class Run:
         if self._plan.is_closed_loop and self._plan.share.index == 0:
             self._instruments.say("closed_loop", CLOSED_LOOP, CLOSED_LOOP)
         there = [client for client in self._clients if client.number < self._plan.course.legs[0].clients]
-        for client in there:
-            at_ns = self._instruments.timeline.start_ns + self._plan.connect_ns(client.number)
-            if at_ns > self._clock():
-                await self._ending.unless_over(partial(sleep_until, at_ns, self._clock))
-            elif client.number % STARTS_PER_TURN == 0:
-                await trio.lowlevel.checkpoint()
-            if self._ending.is_early:
-                return
-            if client.number % FREEZE_EVERY == 0:
-                gc.freeze()
-            load.start_soon(client.run, at_ns)
+        start_ns = self._instruments.timeline.start_ns
+        await dial_as_planned(there, load, self._plan, self._ending, self._clock, start_ns=start_ns)
+        if self._ending.is_early:
+            return
         await self._ending.unless_over(self._attendance.wait_settled)
         await self._ending.unless_over(self._gather)
         failed = sum(self._recorder.counters.connect_failures.values())
@@ -226,34 +222,14 @@ class Run:
         """Wait for what is under way: until everything has come, nothing more can come, or time is up."""
         if self._instruments.timeline.phase != PhaseNumber.DRAIN:
             self._instruments.enter(PhaseNumber.DRAIN, None)
-        with trio.move_on_after(self._todo.config.drain_s):
-            self._company.announce(self._recorder, final=False)
-            while not self._interruption.hurry.is_set() and self._attendance.has_anybody:
-                if not self._under_way():
-                    await trio.sleep(GRACE_S)
-                    return
-                await trio.sleep(LOOK_S)
+        drain = Drain(self._recorder, self._attendance, self._company)
+        await drain.wait(self._todo.config.drain_s, self._interruption.hurry)
 
     async def _part(self) -> None:
         """Keep the connections until nobody anywhere awaits anything."""
         self._company.announce(self._recorder, final=True)
         await self._company.part()
         self._recorder.settle()
-
-    def _under_way(self) -> bool:
-        """Whether anything can still come."""
-        if not self._company.has_told:
-            return True
-        if not self._recorder.roll.elsewhere.is_settled:
-            self._recorder.settle()
-        recorder, counters = self._recorder, self._recorder.counters
-        if self._attendance.is_full:
-            if recorder.acknowledged and counters.published > counters.acked + counters.rejected:
-                return True
-            if not counters.rejected:
-                return recorder.outstanding > 0
-        # Who is gone gets nothing any more, and a refused message that came all the same stands for no other.
-        return self._attendance.awaits
 
     async def _gather(self) -> None:
         self._begin_ns = await self._company.gather()
@@ -267,43 +243,3 @@ class Run:
         """A connection ended before its time."""
         if self._instruments.timeline.is_publishing:
             self._attendance.left(self._company.forlorn)
-
-    def _own_part(self, ended_ns: int) -> Part:
-        instruments, counters = self._instruments, self._recorder.counters
-        timeline, observer = instruments.timeline, instruments.observer
-        return Part(
-            worker=this_worker(self._plan.share.index),
-            facts=self._facts(),
-            steady=self._measurement.steady(peak_clients=instruments.journal.peak_open, observer=observer),
-            ledger=part_ledger(self._recorder),
-            counted={
-                "evicted": counters.evicted,
-                "disconnects": counters.disconnects,
-                "connect_failures": sum(counters.connect_failures.values()),
-                "errors": instruments.errors.total,
-            },
-            totals=self._recorder.windows.totals,
-            stretches=instruments.journal.stretches,
-            started_unix_ns=timeline.unix_ns(timeline.start_ns),
-            ended_unix_ns=timeline.unix_ns(ended_ns),
-            phases=timeline.phases(ended_ns),
-            measured=sorted(self._plan.course.measured),
-            target_version=None if observer is None else observer.version,
-            target_config={} if observer is None else observer.stated,
-            unseen=[Unseen(*stretch) for stretch in self._recorder.roll.unseen()],
-        )
-
-    def _facts(self) -> Facts:
-        load, measurement = self._publishing, self._measurement
-        return Facts(
-            interrupted=self._interruption.asked.is_set(),
-            completed=not self._ending.is_early,
-            why_not=self._ending.why,
-            cpu_ratio=measurement.cpu_ratio,
-            cpu_wait_ratio=measurement.cpu_wait_ratio,
-            loop_lag_p99_ns=self._instruments.health.lag_p99_ns,
-            send_lag_p50_ns=self._recorder.windows.merged("send_lag", self._plan.course.measured).quantile_ns(0.5),
-            intended=0 if load is None else load.intended,
-            in_time=0 if load is None else load.in_time,
-            late=0 if load is None else load.late,
-        )

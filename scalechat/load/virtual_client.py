@@ -11,34 +11,28 @@ to the ledger:
   published before and never came is missing.
 * One that never comes back is not a member since it went.
 
-What it is to publish while it is away waits, as it does in a person's client, and goes out when it is back: its latency
-counts from when it was due.
+What it is to publish meanwhile is its `speaker`'s to keep.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import trio
 
-from scalechat.load import payload
 from scalechat.load.comeback import Comeback
 from scalechat.load.connection import Connection
 from scalechat.load.connector import Failure
 from scalechat.load.inbox import Inbox
+from scalechat.load.speaker import Speaker
 from scalechat.load.surroundings import Surroundings
 from scalechat.wire.messages import Joined, Position
-
-MAX_WAITING: Final = 64
-"""Messages that wait for a client to be back: as many as a person's client keeps (`scalechat.client.keeper`)."""
 
 
 class VirtualClient:
     """Client number `number` of the plan. All times are of the run's clock."""
 
     __slots__ = (
-        "_asked",
         "_beyond",
         "_comeback",
         "_connection",
@@ -46,15 +40,14 @@ class VirtualClient:
         "_leaving",
         "_ordinal",
         "_position",
-        "_publish",
         "_retired",
         "_room",
         "_settled",
         "_staying",
-        "_waiting",
         "_world",
         "is_away",
         "number",
+        "speaker",
     )
 
     def __init__(self, number: int, world: Surroundings) -> None:
@@ -65,9 +58,9 @@ class VirtualClient:
         self._world = world
         self._comeback = Comeback(number, world)
         self._room = world.names.room(plan.room_of(number))
-        publishes = number < plan.publishers
-        self._publish = world.dialect.publish(world.names, number, self._room) if publishes else None
         self._inbox = Inbox(number, world, self)
+        self.speaker = Speaker(number, world, self) if number < plan.publishers else None
+        """None when it only reads."""
         self._connection: Connection | None = None
         self._settled = self._leaving = self._retired = False
         self._ordinal = 0
@@ -77,10 +70,6 @@ class VirtualClient:
         """Where the last connection began; `Inbox.seq` goes on from there."""
         self._beyond: Sequence[int] | None = None
         """While it is away and a member: what it must have got if it never comes back, for each slot."""
-        self._waiting: list[tuple[int, int | None]] | None = None
-        """(bytes, intended time) of what is due while it is away."""
-        self._asked: tuple[int, trio.Event] | None = None
-        """In a closed loop: its last message, whose answer is waited for."""
 
     @property
     def connection(self) -> Connection | None:
@@ -180,7 +169,7 @@ class VirtualClient:
             self._settled = True
             self._world.on_settled()
 
-    # --- what its connection tells -----------------------------------------------------------------------------------
+    # --- what its connection, its inbox and its speaker need ---------------------------------------------------------
 
     @property
     def inbox(self) -> Inbox:
@@ -215,9 +204,8 @@ class VirtualClient:
             self._position = Position(said.epoch, said.seq)
             self._inbox.begin_at(said.seq)
         self._settle()
-        waiting, self._waiting = self._waiting, None
-        for size_bytes, intended_ns in waiting or ():
-            self._say(size_bytes, intended_ns, due_ns=None)
+        if self.speaker is not None:
+            self.speaker.catch_up()
 
     def gone(self) -> None:
         """See `connection.Owner`."""
@@ -246,60 +234,12 @@ class VirtualClient:
         """The server asks to come back so much later, after it will have closed the connection."""
         self._comeback.told(trio.current_time(), after_ms)
 
-    def answer(self, payload: bytes) -> None:
-        """Say what the server has to be answered."""
-        if self._connection is not None:
-            self._connection.send(payload)
-
-    # --- out ---------------------------------------------------------------------------------------------------------
-
-    def publish(self, size_bytes: int, intended_ns: int) -> None:
-        """Publish the next message; while it is away, keep it until it is back."""
-        if self.is_open:
-            self._say(size_bytes, intended_ns, due_ns=intended_ns)
-        elif self.is_away:
-            if self._waiting is None:
-                self._waiting = []
-            if len(self._waiting) < MAX_WAITING:
-                self._waiting.append((size_bytes, intended_ns))
-
-    def ask(self, size_bytes: int, due_ns: int) -> trio.Event | None:
-        """Publish the next message in a closed loop, now or when it is back.
-
-        Returns what is set when the answer is there; None when it is gone for good.
-        """
-        if not self.is_open and not self.is_away:
-            return None
-        number, answered = self._world.recorder.roll.next_number(self.number), trio.Event()
-        self._asked = number, answered
-        if not self._world.dialect.acknowledges:
-            self._inbox.awaited = number
-        if self.is_open:
-            self._say(size_bytes, None, due_ns=due_ns)
-        else:
-            self._waiting = [(size_bytes, None)]  # What was asked before and never said is given up.
-        return answered
-
     def answered(self, number: int) -> None:
         """See `inbox.Owner`."""
-        if self._asked is not None and self._asked[0] == number:
-            self._asked[1].set()
-            self._asked = None
+        if self.speaker is not None:
+            self.speaker.answered(number)
 
-    def _say(self, size_bytes: int, intended_ns: int | None, *, due_ns: int | None) -> None:
-        """Without an intended time it is the one of the sending."""
-        world = self._world
-        assert self._publish is not None
+    def send(self, payload: bytes) -> bool:
+        """See `inbox.Owner` and `speaker.Owner`."""
         assert self._connection is not None
-        number = world.recorder.roll.next_number(self.number)
-        sent_ns = world.clock()
-        intended_ns = sent_ns if intended_ns is None else intended_ns
-        header = payload.Header(
-            world.names.run, self.number, number, intended_ns, sent_ns, sent_ns + world.unix_offset_ns
-        )
-        if self._connection.send(self._publish(payload.encode(header, size_bytes), number)):
-            world.recorder.published(
-                self.number, size_bytes=size_bytes, intended_ns=intended_ns, sent_ns=sent_ns, due_ns=due_ns
-            )
-        else:
-            world.error("send_refused", "the server does not read, or the connection is going")
+        return self._connection.send(payload)

@@ -6,11 +6,9 @@ A real one is asked in `tests/e2e/test_stack.py`.
 from __future__ import annotations
 
 import json
-import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import socket
 
 import pytest
@@ -19,6 +17,7 @@ from scalechat.analysis import prometheus_figures
 from scalechat.analysis.prometheus import load_prometheus
 from scalechat.analysis.prometheus_api import query_range
 from scalechat.config import OperationalError
+from tests.one_page import answering
 
 Answer = Callable[[str], tuple[int, bytes]]
 END_S = 1_700_000_000
@@ -30,29 +29,10 @@ NO_SAMPLE = (
 
 
 @contextmanager
-def answering(answer: Answer) -> Iterator[str]:
+def prometheus(answer: Answer) -> Iterator[str]:
     """A server that gives `answer(query)` to each question; its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked = urllib.parse.parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            status, body = answer(asked["query"][0])
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, name="prometheus")
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with answering(lambda body: answer(urllib.parse.parse_qs(body.decode())["query"][0])) as address:
+        yield f"http://{address}"
 
 
 def matrix(*series: tuple[dict[str, str], list[tuple[float, str]]]) -> tuple[int, bytes]:
@@ -84,7 +64,7 @@ def scraped_every_two_seconds(query: str) -> tuple[int, bytes]:
 
 def test_a_sample_is_taken_once_and_at_the_moment_of_its_scrape() -> None:
     """However often Prometheus repeats it: rates are those between scrapes, and a restart counts from zero."""
-    with answering(scraped_every_two_seconds) as url:
+    with prometheus(scraped_every_two_seconds) as url:
         seen = load_prometheus(url, minutes=1, until=UNTIL)
     assert seen.server_series["t_s"].to_list() == [52.5, 54.5, 56.5, 58.5]
     assert seen.server_series["deliveries_per_s"].to_list()[1:] == [100, 200, 20]
@@ -94,7 +74,7 @@ def test_a_sample_is_taken_once_and_at_the_moment_of_its_scrape() -> None:
 
 def test_a_part_without_samples_says_so() -> None:
     """No load client, no fan-out: a line or an empty panel, and the title without it."""
-    with answering(scraped_every_two_seconds) as url:
+    with prometheus(scraped_every_two_seconds) as url:
         seen = load_prometheus(url, minutes=1, until=UNTIL)
     assert "No load client was scraped" in prometheus_figures.load_clients(seen).html
     picture = prometheus_figures.headline(seen).html
@@ -120,7 +100,7 @@ def test_a_part_without_samples_says_so() -> None:
     ],
 )
 def test_an_answer_that_is_none_is_one_line(answer: tuple[int, bytes], complaint: str) -> None:
-    with answering(lambda _: answer) as url, pytest.raises(OperationalError) as caught:
+    with prometheus(lambda _: answer) as url, pytest.raises(OperationalError) as caught:
         load_prometheus(url, minutes=1, until=UNTIL)
     assert str(caught.value) == complaint.replace("URL", url)
 

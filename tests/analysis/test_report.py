@@ -27,10 +27,28 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ("analysis", "capacity", "compare", "experiment", "prometheus", "scale-problems")
 
 
-def test_the_report_is_one_file_that_needs_nothing(healthy_run: Path) -> None:
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[Path]]:
+    """What a report of a healthy run leaves in the run's directory, in the home directory and in the temporary one."""
+    places = {name: tmp_path_factory.mktemp(name) for name in ("run", "home", "temporary")}
+    places["run"] = write_run(places["run"], Case())
+    before = set(places["run"].iterdir())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(places["home"]))
+        patch.setattr(tempfile, "tempdir", str(places["temporary"]))
+        assert write_report(places["run"]) == places["run"] / "report.html"
+    return {name: set(place.iterdir()) - before for name, place in places.items()}
+
+
+def test_nothing_is_left_but_the_report(left: dict[str, set[Path]]) -> None:
+    """No file in the home directory, none in the temporary one, none beside the report."""
+    assert [path.name for path in left["run"]] == ["report.html"]
+    assert left["home"] == left["temporary"] == set()
+
+
+def test_the_report_is_one_file_that_needs_nothing(left: dict[str, set[Path]]) -> None:
     """No script, no link, no import, no remote address: it opens anywhere, for ever."""
-    path = write_report(healthy_run)
-    assert path == healthy_run / "report.html"
+    (path,) = left["run"]
     page = path.read_text()
     assert not re.search(r"<script|<link|@import|url\((?!#)", page)
     assert not re.findall(r'(?:src|href)="(?!#|data:)[^"]*"', page)
@@ -40,20 +58,6 @@ def test_the_report_is_one_file_that_needs_nothing(healthy_run: Path) -> None:
     assert "200 clients got" in page
     # Code belongs to the notebook, not to the report.
     assert "load_run" not in page
-
-
-def test_nothing_is_left_but_the_report(healthy_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No file in the home directory, none in the temporary one, none beside the report."""
-    home, temporary = tmp_path / "home", tmp_path / "temporary"
-    for directory in (home, temporary):
-        directory.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    before = set(healthy_run.iterdir())
-    write_report(healthy_run)
-    assert set(healthy_run.iterdir()) - before == {healthy_run / "report.html"}
-    assert list(home.iterdir()) == []
-    assert list(temporary.iterdir()) == []
 
 
 async def test_a_report_can_be_written_beside_an_event_loop(tmp_path: Path) -> None:

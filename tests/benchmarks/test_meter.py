@@ -12,7 +12,7 @@ from benchmarks import meter
 from benchmarks.meter import Reading
 from tests.benchmarks.known_server import KnownServer, serving
 
-BRIEF = {"clients": 8, "publishers": 2, "settle": 0.03, "warmup": 0.03, "seconds": 0.1, "drain": 2}
+BRIEF = {"clients": 8, "publishers": 2, "settle": 0.03, "warmup": 0.03, "seconds": 0.1, "drain": 10}
 
 
 @pytest.fixture(scope="module")

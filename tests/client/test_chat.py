@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from scalechat.client.chat import ChatClient, open_chat
-from scalechat.client.errors import ChatEnded, NoAnswer, Rejected, RequestRefused, WrongProtocol
+from scalechat.client.errors import ChatEnded, NoAnswer, Rejected, RequestRefused
 from scalechat.client.events import Disconnected, Event, Joined, LeftBehind, Reconnected
 from scalechat.wire.messages import (
     DirectMessage,
@@ -296,50 +296,6 @@ async def test_a_hole_in_the_numbers_is_never_surfaced(server: MemoryServer, aut
     assert [event.seq for event in events if isinstance(event, Publication)] == [1, 2, 3]
 
 
-async def test_comes_back_when_the_close_reason_says(server: MemoryServer, autojump_clock: MockClock) -> None:
-    """ "; retry after N ms" is obeyed to the millisecond."""
-
-    async def script() -> None:
-        async with server.accept() as peer:
-            await peer.let_in()
-            await peer.close(4008, "too slow; retry after 4321 ms")
-        async with server.accept() as peer:
-            await peer.let_in()
-            await peer.closed()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(script)
-        async with open_chat(URL, connect=server.connect) as chat:
-            events = await take(chat, 4)
-    assert events[1] == Disconnected(reason="too slow; retry after 4321 ms", retry_in_s=4.321, attempt=0)
-    first_s, second_s = server.attempts_at_s
-    assert second_s - first_s == pytest.approx(4.321)
-    assert isinstance(events[2], Reconnected)
-    assert events[2].away_s == pytest.approx(4.321)
-    assert events[2].attempts == 1
-
-
-async def test_comes_back_when_the_reconnect_notice_says(server: MemoryServer, autojump_clock: MockClock) -> None:
-    """The notice counts from when it was said, whenever the close follows."""
-
-    async def script() -> None:
-        async with server.accept() as peer:
-            await peer.let_in()
-            await peer.say(Reconnect(after_ms=3_000, reason="draining"))
-            await trio.sleep(1)
-            await peer.close(4012, "draining")
-        async with server.accept() as peer:
-            await peer.let_in()
-            await peer.closed()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(script)
-        async with open_chat(URL, connect=server.connect) as chat:
-            await take(chat, 4)
-    first_s, second_s = server.attempts_at_s
-    assert second_s - first_s == pytest.approx(3.0)
-
-
 async def test_a_request_refused_by_a_drain_is_repeated_on_the_next_server(
     server: MemoryServer, autojump_clock: MockClock
 ) -> None:
@@ -363,46 +319,6 @@ async def test_a_request_refused_by_a_drain_is_repeated_on_the_next_server(
             assert await chat.send("patience") == 9
 
 
-async def test_attempts_go_on_while_the_server_is_away(server: MemoryServer, autojump_clock: MockClock) -> None:
-    """Each failed attempt is an event with its number, and the waits stay below the cap."""
-
-    async def script() -> None:
-        async with server.accept() as peer:
-            await peer.let_in()
-            server.unreachable = True
-            await peer.drop()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(script)
-        async with open_chat(URL, connect=server.connect, random=Random(3)) as chat:
-            gone = (await take(chat, 21))[1:]
-    assert [event.attempt for event in gone if isinstance(event, Disconnected)] == list(range(20))
-    waits_s = [event.retry_in_s for event in gone if isinstance(event, Disconnected)]
-    assert all(0 <= wait_s <= 30 for wait_s in waits_s)
-    assert all(wait_s <= 0.5 * 2**attempt for attempt, wait_s in enumerate(waits_s))
-
-
-async def test_a_server_that_hangs_up_while_we_come_back_is_tried_again(
-    server: MemoryServer, autojump_clock: MockClock
-) -> None:
-    """A restart looks like no WebSocket server for a moment; it worked before, so it will again."""
-
-    async def script() -> None:
-        async with server.accept() as peer:
-            await peer.let_in()
-            await peer.drop()
-        await trio.aclose_forcefully(await server.next_stream())
-        async with server.accept() as peer:
-            await peer.let_in()
-            await peer.closed()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(script)
-        async with open_chat(URL, connect=server.connect) as chat:
-            events = await take(chat, 5)
-    assert [type(event) for event in events] == [Joined, Disconnected, Disconnected, Reconnected, Joined]
-
-
 async def test_a_close_that_says_for_good_ends_the_chat(server: MemoryServer, autojump_clock: MockClock) -> None:
     """No attempt follows; whatever waits or iterates learns why."""
 
@@ -424,33 +340,6 @@ async def test_a_close_that_says_for_good_ends_the_chat(server: MemoryServer, au
             with pytest.raises(ChatEnded):
                 await chat.send("still there?")
     assert len(server.attempts_at_s) == 1
-
-
-async def test_a_silent_peer_is_dropped_after_two_heartbeats(server: MemoryServer, autojump_clock: MockClock) -> None:
-    """A wire that swallows everything is noticed by the missing pong."""
-
-    async def script() -> None:
-        async with server.accept() as peer:
-            await peer.welcome(heartbeat_ms=2_000)
-            await peer.admit(await peer.asked_to_join())
-            # Two requests that nobody reads stop the library's reader and with it the pongs.
-            await trio.sleep(6)
-        async with server.accept() as peer:
-            await peer.let_in()
-            await peer.closed()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(script)
-        async with open_chat(URL, connect=server.connect) as chat:
-            await take(chat, 1)
-            for _ in range(3):
-                with trio.move_on_after(0.1):
-                    await chat.send("into the void")
-            started_s = trio.current_time()
-            (gone,) = await take(chat, 1)
-            assert isinstance(gone, Disconnected)
-            assert trio.current_time() - started_s <= 4.0
-            await take(chat, 2)
 
 
 async def test_a_request_without_an_answer_ends_at_its_deadline(
@@ -623,23 +512,6 @@ async def test_a_server_that_is_full_says_when_to_come_back(server: MemoryServer
                 pytest.fail("let in")
     assert refused.value.retry_after_ms == 2_000
     assert not refused.value.lasting
-
-
-async def test_a_server_that_begins_otherwise_is_of_another_kind(
-    server: MemoryServer, autojump_clock: MockClock
-) -> None:
-    """The subprotocol was agreed, and yet the first word is no welcome."""
-
-    async def script() -> None:
-        async with server.accept() as peer:
-            await peer.say_text('{"hello":"there"}')
-            await peer.closed()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(script)
-        with pytest.raises(WrongProtocol, match="welcome"):
-            async with open_chat(URL, connect=server.connect):
-                pytest.fail("let in")
 
 
 async def test_a_room_that_may_not_be_entered_is_an_error_at_the_start(

@@ -15,7 +15,9 @@ from tests.conftest import ServeProcess, clean_environ
 
 DROPPING = ("drop_oldest", "drop_newest", "latest")
 KEEPING = ("pause", "disconnect")
-SLOW, OTHERS, ROOM_TO_WAIT = 2, 4, ("--queue-frames=16", "--send-buffer=8192", "--history=1000", "--message-rate=0")
+SLOW, OTHERS = 2, 4
+# A queue for half a second of what the room says: those who read may be kept from their core so long, and lose nothing.
+ROOM_TO_WAIT = ("--queue-frames=100", "--send-buffer=8192", "--history=1000", "--message-rate=0")
 SCENARIO = f"""
 clients = {SLOW + OTHERS}
 rooms = 1

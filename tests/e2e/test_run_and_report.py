@@ -55,12 +55,10 @@ def finished(serve_process: ServeProcess, tmp_path: Path) -> Run:
     return run
 
 
-def test_a_run_holds_together_and_becomes_a_report(finished: Run) -> None:
-    """Manifest, tables and ledger of a real run agree, and `report` turns it into a page."""
-    manifest_is_true(finished)
-    tables_agree_with_the_ledger(finished)
+def report_of(run: Run) -> str:
+    """The page that `report` makes of it."""
     done = subprocess.run(
-        [sys.executable, "-m", "scalechat", "report", str(finished.path)],
+        [sys.executable, "-m", "scalechat", "report", str(run.path)],
         env=clean_environ(),
         capture_output=True,
         text=True,
@@ -68,7 +66,14 @@ def test_a_run_holds_together_and_becomes_a_report(finished: Run) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    page = (finished.path / "report.html").read_text()
+    return (run.path / "report.html").read_text()
+
+
+def test_a_run_holds_together_and_becomes_a_report(finished: Run) -> None:
+    """Manifest, tables and ledger of a real run agree, and `report` turns it into a page."""
+    manifest_is_true(finished)
+    tables_agree_with_the_ledger(finished)
+    page = report_of(finished)
     assert page.count("<figure>") == 10
     assert "24 clients got" in page
 
@@ -132,16 +137,7 @@ def test_a_killed_run_is_readable_and_has_a_report(serve_process: ServeProcess, 
     run = the_run(tmp_path)
     assert not run.finished
     assert len(list(run.rows(TimeseriesRow))) >= 2
-    done = subprocess.run(
-        [sys.executable, "-m", "scalechat", "report", str(run.path)],
-        env=clean_environ(),
-        capture_output=True,
-        text=True,
-        timeout=FINISHED_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    page = (run.path / "report.html").read_text()
+    page = report_of(run)
     assert "The run was not written to its end" in page
     assert "24 clients got" in page
 

@@ -11,30 +11,11 @@ from rich.console import Console
 from trio.testing import MockClock
 
 from scalechat.load.closing_words import print_summary
-from scalechat.load.live import Nobody, Snapshot
+from scalechat.load.live import Nobody
 from scalechat.load.progress import LINE_EVERY_S, shown
 
 from .broadcaster import Broadcaster, Lies
-from .worlds import virtual_run
-
-STEADY = Snapshot(
-    phase="steady",
-    elapsed_s=12.0,
-    phase_left_s=18.0,
-    window_s=1.0,
-    clients=1000,
-    target_clients=1000,
-    offered_per_s=1000,
-    published_per_s=999.6,
-    delivered_per_s=20_012.2,
-    p50_ms=1.25,
-    p99_ms=12.4,
-    missing=0,
-    duplicated=0,
-    reordered=0,
-    errors=0,
-    cpu_ratio=0.41,
-)
+from .worlds import STEADY, virtual_run
 
 
 def console(*, terminal: bool) -> tuple[Console, io.StringIO]:

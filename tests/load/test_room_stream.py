@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from array import array
 from collections import Counter
-from random import Random
 
 import trio
 from hypothesis import given
@@ -16,25 +15,18 @@ from scalechat.client.shared_reader import SharedReader
 from scalechat.client.transport import LaneStream
 from scalechat.config import LoadConfig
 from scalechat.load import payload
-from scalechat.load.connector import TcpConnector
-from scalechat.load.course import PhaseNumber
-from scalechat.load.decoding import Batch, Decoder
-from scalechat.load.dialects import Names, ScaleChatV1
-from scalechat.load.errors import ErrorLog
+from scalechat.load.decoding import Batch
 from scalechat.load.inbox import Inbox
 from scalechat.load.last_account import close_accounts
 from scalechat.load.ledger import Outcome, RecipientLedger
 from scalechat.load.payload import Header
 from scalechat.load.plan import Plan
-from scalechat.load.poller import Poller
-from scalechat.load.recorder import Recorder
 from scalechat.load.room_stream import RoomStream
-from scalechat.load.seeded import Chance
-from scalechat.load.surroundings import Surroundings
 from scalechat.wire.frames import ping_frame, text_frame
 from scalechat.wire.messages import Joined
 
-RUN = 7
+from .worlds import RUN, surroundings
+
 MEMBERS = 4
 PUBLISHERS = 3
 HEAD = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
@@ -106,7 +98,8 @@ class Deaf:
 
     def told(self, after_ms: int) -> None: ...
 
-    def answer(self, payload: bytes) -> None: ...
+    def send(self, payload: bytes) -> bool:
+        return True
 
     def answered(self, number: int) -> None: ...
 
@@ -120,9 +113,6 @@ async def _both_ways(
     own_bytes: set[int],
 ) -> None:
     plan = Plan.of(LoadConfig(clients=MEMBERS, rooms=1, publishers=PUBLISHERS), 1)
-    recorder = Recorder(plan, acknowledged=True)
-    recorder.phase = PhaseNumber.STEADY
-    names = Names(RUN, "/ws")
     now_ns = 0
 
     def clock() -> int:
@@ -130,28 +120,8 @@ async def _both_ways(
         now_ns += 1000
         return now_ns
 
-    decode = Decoder(ScaleChatV1(), names, recorder).batch
-    with Poller() as poller:
-        world = Surroundings(
-            connector=TcpConnector("ws://h/", 0, ("127.0.0.1", 1), None),
-            dialect=ScaleChatV1(),
-            names=names,
-            recorder=recorder,
-            decode=decode,
-            reader=SharedReader(decode),
-            streams=[RoomStream(rooms_that_share_memory)],
-            errors=ErrorLog(),
-            poller=poller,
-            clock=clock,
-            chance=Chance(1),
-            random=Random(1),
-            reconnects=False,
-            connect_timeout_s=1,
-            unix_offset_ns=0,
-            on_settled=lambda: None,
-            on_left=lambda: None,
-            on_replaced=lambda _client: None,
-        )
+    with surroundings(plan, clock=clock, rooms_that_share_memory=rooms_that_share_memory) as world:
+        recorder = world.recorder
         inboxes = [Inbox(number, world, Deaf()) for number in range(MEMBERS)]
         async with trio.open_nursery() as nursery:
             lanes = [_lane(inbox, world.reader, nursery) for inbox in inboxes]

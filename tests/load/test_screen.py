@@ -13,23 +13,11 @@ from rich.console import Console
 from scalechat.load.live import ServerGlimpse, Snapshot
 from scalechat.load.screen import Story, sparkline
 
-STEADY = Snapshot(
-    phase="steady",
-    elapsed_s=12.0,
-    phase_left_s=18.0,
-    window_s=1.0,
-    clients=1000,
-    target_clients=1000,
-    offered_per_s=1000,
-    published_per_s=999.6,
+from . import worlds
+
+STEADY = replace(
+    worlds.STEADY,
     delivered_per_s=1_020_012.2,
-    p50_ms=1.25,
-    p99_ms=12.4,
-    missing=0,
-    duplicated=0,
-    reordered=0,
-    errors=0,
-    cpu_ratio=0.41,
     p99_9_ms=31.0,
     loop_lag_p99_ms=1.5,
     send_lag_p50_ms=0.3,

@@ -1,4 +1,4 @@
-"""Pauses, bursts and steps: one warp of time, and clients of all kinds spread over the rooms."""
+"""Pauses, bursts and steps: one warp of time."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalechat.config import LoadConfig
-from scalechat.load.crowd import Crowd
 from scalechat.load.plan import SECOND_NS, Plan, Schedule
 from scalechat.load.tempo import Tempo
-from scalechat.scenario import Burst, Pause, Probe, Publisher, Slow, Step
+from scalechat.scenario import Burst, Pause, Step
 
 EVENTS = st.lists(
     st.builds(Pause, at_s=st.integers(0, 9), for_s=st.integers(1, 5))
@@ -36,19 +35,3 @@ def test_nothing_is_due_in_a_pause_and_more_in_a_burst() -> None:
     due = [at for at, _client, _number in Schedule(Plan.of(config, 1), end_ns=end_ns).take_due(end_ns)]
     counts = [sum(at // SECOND_NS == second for at in due) for second in range(9)]
     assert counts == [100, 100, 0, 0, 100, 400, 100, 200, 200]
-
-
-@given(st.integers(1, 50), st.integers(1, 6))
-def test_kinds_claim_their_clients_and_publishers_come_first(clients: int, rooms: int) -> None:
-    """Each kind has its count, is spread over the rooms, and nobody publishes who may not."""
-    kinds = (Slow(share=0.2, read_bytes_per_s=1), Publisher(share=0.1), Probe(share=0.3))
-    crowd = Crowd.of(LoadConfig(clients=clients, rooms=min(rooms, clients), kinds=kinds))
-    names = [crowd.name_of(client) for client in range(clients)]
-    for kind in kinds:
-        assert names.count(kind.name) == kind.of(clients)
-    assert all(
-        (name in ("publisher-only", "normal")) == (client < crowd.publishers) for client, name in enumerate(names)
-    )
-    indices = crowd.metric_indices()
-    apart = [client for client in range(clients) if crowd.is_apart(client)]
-    assert apart == ([] if indices is None else indices.nonzero()[0].tolist())

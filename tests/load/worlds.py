@@ -2,24 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
+from random import Random
 
 import trio
 from outcome import acapture
 from rich.console import Console
 from trio.testing import memory_stream_pair
 
+from scalechat.client.shared_reader import SharedReader
 from scalechat.config import LoadConfig
 from scalechat.load.closing_words import print_summary
-from scalechat.load.connector import Link
+from scalechat.load.connector import Connector, Link, TcpConnector
+from scalechat.load.course import PhaseNumber
+from scalechat.load.decoding import Decoder
+from scalechat.load.dialects import Dialect, Names, ScaleChatV1
+from scalechat.load.errors import ErrorLog
 from scalechat.load.live import Snapshot
+from scalechat.load.pacing import NowNs
+from scalechat.load.plan import Plan
+from scalechat.load.poller import Poller
+from scalechat.load.recorder import Recorder
+from scalechat.load.room_stream import RoomStream
 from scalechat.load.runner import Interruption, RunOutcome, run_load
+from scalechat.load.seeded import Chance
+from scalechat.load.surroundings import Surroundings
 
+RUN = 7
+"""The number of every run here that is not a whole one."""
 Serve = Callable[[trio.abc.Stream], Awaitable[None]]
+
+STEADY = Snapshot(
+    phase="steady",
+    elapsed_s=12.0,
+    phase_left_s=18.0,
+    window_s=1.0,
+    clients=1000,
+    target_clients=1000,
+    offered_per_s=1000,
+    published_per_s=999.6,
+    delivered_per_s=20_012.2,
+    p50_ms=1.25,
+    p99_ms=12.4,
+    missing=0,
+    duplicated=0,
+    reordered=0,
+    errors=0,
+    cpu_ratio=0.41,
+)
+"""A healthy second of a run."""
 
 
 def virtual_ns() -> int:
@@ -51,6 +86,44 @@ async def memory_connector(serve: Serve) -> AsyncIterator[MemoryConnector]:
     async with trio.open_nursery() as nursery:
         yield MemoryConnector(serve, nursery)
         nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def surroundings(
+    plan: Plan,
+    *,
+    clock: NowNs = virtual_ns,
+    connector: Connector | None = None,
+    dialect: Dialect | None = None,
+    rooms_that_share_memory: int | None = None,
+    reconnects: bool = False,
+) -> Iterator[Surroundings]:
+    """What the clients of a plan share, in the measured phase of a run that nobody conducts."""
+    dialect = ScaleChatV1() if dialect is None else dialect
+    names, recorder = Names(RUN, "/ws"), Recorder(plan, acknowledged=dialect.acknowledges)
+    recorder.phase = PhaseNumber.STEADY
+    decode = Decoder(dialect, names, recorder).batch
+    with Poller() as poller:
+        yield Surroundings(
+            connector=TcpConnector("ws://h/", 0, ("127.0.0.1", 1), None) if connector is None else connector,
+            dialect=dialect,
+            names=names,
+            recorder=recorder,
+            decode=decode,
+            reader=SharedReader(decode),
+            streams=[RoomStream(rooms_that_share_memory or plan.rooms) for _ in range(plan.rooms)],
+            errors=ErrorLog(),
+            poller=poller,
+            clock=clock,
+            chance=Chance(plan.seed),
+            random=Random(plan.seed),
+            reconnects=reconnects,
+            connect_timeout_s=1,
+            unix_offset_ns=0,
+            on_settled=lambda: None,
+            on_left=lambda: None,
+            on_replaced=lambda _client: None,
+        )
 
 
 def printed(outcome: RunOutcome) -> str:

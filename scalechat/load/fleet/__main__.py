@@ -12,7 +12,7 @@ from scalechat.config import ScaleChatError
 from scalechat.load.fleet.channel import StreamChannel
 from scalechat.load.fleet.messages import Hello
 from scalechat.load.fleet.worker import Worker
-from scalechat.load.part import this_worker
+from scalechat.load.own_part import this_worker
 
 ORDERS_S = 60.0
 """The coordinator gives them at once, unless it waits for others."""

@@ -93,7 +93,7 @@ class Merge:
         while self.pump():
             pass
         with self._writer.one_line_errors():
-            self._intervals([int(part.worker.worker_id) for part in parts])
+            self.copy_intervals([int(part.worker.worker_id) for part in parts])
         whole = _with_unseen(self._writer, parts, plan, never_ns) if any(part.unseen for part in parts) else [*parts]
         self._writer.flush()
         return whole
@@ -102,7 +102,7 @@ class Merge:
         """Remove the workers' own tables."""
         shutil.rmtree(self._parts, ignore_errors=True)
 
-    def _intervals(self, workers: Sequence[int]) -> None:
+    def copy_intervals(self, workers: Sequence[int]) -> None:
         """The interval logs, one after another; HdrHistogram's viewers tell the workers apart by the tag."""
         with self._writer.extra_file(INTERVALS).open("wb") as stream:
             for order, index in enumerate(workers):

@@ -25,8 +25,8 @@ from scalechat.load.fleet.redis_channel import ANSWER_S, RedisChannel
 from scalechat.load.fleet.settings import settings_of
 from scalechat.load.fleet.worker import Worker
 from scalechat.load.live import Watcher
+from scalechat.load.own_part import this_worker
 from scalechat.load.pacing import NowNs, monotonic_ns
-from scalechat.load.part import this_worker
 from scalechat.load.plan import Share
 from scalechat.load.results import RunWriter
 from scalechat.load.setting_out import assign

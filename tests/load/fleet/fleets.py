@@ -17,7 +17,7 @@ from scalechat.load.fleet.channel import StreamChannel
 from scalechat.load.fleet.coordinator import Coordinator, Peer
 from scalechat.load.fleet.messages import Hello
 from scalechat.load.fleet.worker import Worker
-from scalechat.load.part import this_worker
+from scalechat.load.own_part import this_worker
 from scalechat.load.plan import Share
 from scalechat.load.results import RunWriter
 from scalechat.load.setting_out import assign

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,11 @@ from trio.testing import memory_stream_pair
 
 from scalechat.config import LoadConfig
 from scalechat.load.fleet.channel import MAX_FRAME, Gone, StreamChannel
-from scalechat.load.fleet.merging import Tail
 from scalechat.load.fleet.messages import Orders, Progress, decode_coordinator, decode_worker, encode
 from scalechat.load.fleet.together import together
 from scalechat.load.histogram import Histogram
 from scalechat.load.live import Snapshot
+from tests.load.worlds import STEADY
 
 VALUES = st.lists(st.integers(-(10**9), 10**12), max_size=60)
 
@@ -29,22 +30,12 @@ def histogram_of(values: list[int]) -> Histogram:
 
 
 def snapshot(clients: int, delivery: Histogram, cpu_ratio: float = 0.1) -> Snapshot:
-    return Snapshot(
-        phase="steady",
-        elapsed_s=3.0,
-        phase_left_s=1.0,
-        window_s=1.0,
+    return replace(
+        STEADY,
         clients=clients,
         target_clients=clients,
         offered_per_s=100.0,
         published_per_s=10.0,
-        delivered_per_s=20.0,
-        p50_ms=None,
-        p99_ms=None,
-        missing=1,
-        duplicated=0,
-        reordered=0,
-        errors=0,
         cpu_ratio=cpu_ratio,
         delivery=delivery,
     )
@@ -97,21 +88,3 @@ async def test_a_length_beyond_reason_ends_the_conversation() -> None:
     await near.send_all((MAX_FRAME + 1).to_bytes(4, "little"))
     with pytest.raises(Gone), trio.fail_after(5):
         await StreamChannel(far).receive()
-
-
-@given(st.lists(st.binary(min_size=1, max_size=30), max_size=10))
-def test_a_growing_table_is_read_in_whole_lines(tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]) -> None:
-    """Without its header, never half a row, and nothing twice."""
-    path = tmp_path_factory.mktemp("tail") / "rows.csv"
-    tail, read, written = Tail(path, skip_lines=1), b"", b"header\n"
-    assert tail.read() == b""
-    path.write_bytes(written)
-    for piece in pieces:
-        with path.open("ab") as stream:
-            stream.write(piece)
-        written += piece
-        read += tail.read()
-        assert not read or read.endswith(b"\n")
-    read += tail.read()
-    body = written.removeprefix(b"header\n")
-    assert read == body[: body.rfind(b"\n") + 1]

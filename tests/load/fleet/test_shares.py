@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalechat.config import LoadConfig
-from scalechat.load.elsewhere import Elsewhere
 from scalechat.load.plan import SECOND_NS, Plan, Schedule, Share
 
 
@@ -44,25 +43,3 @@ def test_whole_rooms_are_in_one_process_and_split_ones_are_dealt_out(plans: list
         assert max(sizes) - min(sizes) <= plan.rooms
     else:
         assert max(sizes) <= (min(sizes) + plan.members_of(0)) * 9 / 8
-
-
-@given(
-    st.lists(st.integers(1, 20), max_size=30),
-    st.integers(0, 25),
-    st.sets(st.integers(1, 25), max_size=6),
-)
-def test_what_nobody_saw_is_what_was_published_and_owed_and_not_seen(
-    seen: list[int], published: int, refused: set[int]
-) -> None:
-    """In stretches, whatever came in whatever order."""
-    plan = Plan.of(LoadConfig(clients=4), 1, Share(0, 2))
-    (foreign, *_) = [client for client in range(4) if not plan.is_mine(client)]
-    elsewhere = Elsewhere(plan)
-    news = [elsewhere.see(foreign, number) for number in seen]
-    assert sum(bool(new) for new in news) == len(set(seen))
-    published = max([published, *seen])
-    unowed = refused - set(seen)
-    elsewhere.announce(foreign, published, unowed)
-    unseen = {n for who, low, high in elsewhere.unseen(0) if who == foreign for n in range(low, high + 1)}
-    assert unseen == set(range(1, published + 1)) - set(seen) - unowed
-    assert elsewhere.see(foreign, published + 1) is None
