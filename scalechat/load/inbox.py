@@ -9,8 +9,8 @@ from typing import Protocol
 
 from scalechat.load.decoding import Batch, Damaged, Delivery, Other, Phantom
 from scalechat.load.dialects import Acknowledged, Entered, Nothing, Refused, Reply, number_of
+from scalechat.load.follower import Follower
 from scalechat.load.ledger import RecipientLedger
-from scalechat.load.room_stream import Follower
 from scalechat.load.surroundings import Surroundings
 from scalechat.wire.messages import Ack, ErrorAnswer, Joined, Reconnect, Welcome
 

@@ -163,7 +163,6 @@ class Run:
         """Warm-up and legs: the schedule runs. Then the drain begins."""
         gc.collect()
         gc.freeze()
-        gc.set_threshold(10_000, 20, 50)
         config = self._todo.config
         course = self._plan.course
         schedule = Schedule(self._plan, end_ns=course.length_ns)
