@@ -115,8 +115,6 @@ class Follower:
 
         A server may give each member bytes of its own: they are parsed each time, and mean the same.
         """
-        self.end_of_read()
-        self._now_ns = now_ns
         done = 0
         while (stretch := self._stretch) is not None and done < len(deliveries):
             begin = self._place
