@@ -22,9 +22,10 @@ from scalechat.client.outgoing import Outgoing, Traffic, random_mask
 from scalechat.client.shared_reader import Follower, SharedReader, T
 from scalechat.wire.frames import WholeFrames, masked_pong_frame, whole_text_bytes
 
-RECEIVE_BYTES: Final = 256 * 1024
+RECEIVE_BYTES: Final = 120 * 1024
 """One read. What a coalescing server has for a member in one go arrives as that and is recognised as a whole; cut
-elsewhere for each member it would be read in halves and put together again."""
+elsewhere for each member it would be read in halves and put together again. From 128 KiB on glibc maps memory for each
+read, which makes it cost four times as much."""
 MAX_PAYLOAD_BYTES: Final = 16 * 1024 * 1024
 """Larger frames are left to trio-websocket, which knows how to refuse them."""
 _END_OF_HEAD: Final = b"\r\n\r\n"
@@ -174,7 +175,10 @@ class LaneStream(trio.abc.Stream, Generic[T]):
         """Take whole frames that are for this connection alone, what is known between, and the rest."""
         follower = self._follower
         while data and follower is not None and follower.awaits and (own := whole_text_bytes(data)):
-            self._parse(data[:own])
+            payloads, rest = self._lane.feed(data[:own])
+            if payloads:
+                self._on_batch(self._reader.decode(payloads))  # Nobody else gets these bytes.
+            self._for_library += rest
             data = data[own:]
             if self._lane.off:
                 break

@@ -18,7 +18,7 @@ from scalechat.load.course import Course
 from scalechat.load.crowd import Crowd
 from scalechat.load.payload import HEADER_CHARS
 from scalechat.load.seeded import Chance, Draw
-from scalechat.load.sizes import Sizes, parse_sizes
+from scalechat.load.sizes import FixedSize, Sizes, parse_sizes
 from scalechat.load.tempo import SECOND_NS, Tempo
 
 __all__ = ["JITTER", "SECOND_NS", "WHOLE_ROOMS_FROM", "Plan", "Schedule", "Share"]
@@ -199,6 +199,8 @@ class Schedule:
 
     def size_of(self, client: int, number: int) -> int:
         """Bytes of the client's message `number`."""
+        if isinstance(self._plan.sizes, FixedSize):
+            return self._plan.sizes.size_bytes
         return self._plan.sizes.pick(self._chance.uniform(Draw.SIZE, client, number))
 
     def _time(self, client: int, number: int, previous_ns: int) -> int:
