@@ -10,7 +10,6 @@ from configs.grafana.queries import CHOSEN, choices_of, rate, total, within_rang
 
 ARRIVALS: Final = f'{CHOSEN},kind="websocket"'
 ERRORS: Final = "scalechat_connection_errors_total"
-INTERNAL: Final = f'{CHOSEN},reason="internal"'
 BUG: Final = f'{CHOSEN},kind="bug"'
 LOST: Final = f'{CHOSEN},reason!~"normal|going_away"'
 
@@ -45,8 +44,8 @@ GLANCE = Row(
         Stat(
             "Our own faults",
             "short",
-            "Connections closed with 1011 or dropped for a bug in the time shown. The log has the traceback.",
-            f"{within_range('scalechat_closes_total', INTERNAL)} + {within_range(ERRORS, BUG)}",
+            "Connections that ended in a bug of ours in the time shown. The log has the traceback of each.",
+            within_range(ERRORS, BUG),
             warn=1,
             bad=1,
         ),
@@ -77,7 +76,7 @@ STORMS = Row(
         Bars(
             "Closes by reason",
             "cps",
-            "How did connections end? 'lost' is the network or a client that died; 'internal' is a fault of ours.",
+            "How did connections end? 'lost' is the network or a client that died; 'internal' a Redis that is away.",
             [Series(rate("scalechat_closes_total", "reason"), "{{reason}}")],
             docs="reference/protocol.md",
         ),

@@ -31,7 +31,7 @@ CONTAINERS = Page(
                     [Series(f"name:container_cpu_throttled:ratio_1m{{{CHOSEN}}}", "{{name}}")],
                     most=1.0,
                     bad=0.25,
-                    docs="how-to/containers.md",
+                    docs="scale-problems/cpu-quota.md",
                 ),
                 Lines(
                     "Memory",

@@ -161,14 +161,14 @@ LOOP = Row(
             [Series(cores(), "{{instance}} {{worker}}")],
             most=1.0,
             bad=0.9,
-            docs="how-to/many-nodes.md",
+            docs="scale-problems/single-core.md",
         ),
         Lines(
             "Waiting for a core",
             "percentunit",
             "Do others take its core? Share of time ready to run without one: other programs, or a CPU quota.",
             [Series(rate("scalechat_cpu_wait_seconds_total", "instance"), "{{instance}}")],
-            docs="how-to/containers.md",
+            docs="scale-problems/cpu-quota.md",
         ),
         Lines(
             "Garbage collector",

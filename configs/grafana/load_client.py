@@ -118,7 +118,7 @@ TRUST = Row(
                 Series(quantile(0.99, LOOP_LAG, where=LOAD), "loop lag p99"),
             ],
             bad=0.01,
-            docs="how-to/many-load-generators.md",
+            docs="scale-problems/load-client.md",
         ),
         Bars(
             "Errors by kind",

@@ -61,11 +61,14 @@ def spread(frames: RunFrames) -> Html:
         return note("No latency by connection: none was recorded.")
     fair = members.fairness(frames)
     with canvas(2.9, 1, 2, widths=(1.5, 1)) as (figure, (order, sizes)):
-        order.plot(rows["join_order"], rows["delivery_p50_ns"] / 1e6, ".", ms=3, color=COLORS["main"], alpha=0.4, mew=0)
+        order.plot(rows["join_order"], rows["delivery_p50_ns"] / 1e6, ".", ms=4, color=COLORS["main"], alpha=0.6, mew=0)
         if fair is not None:
             ends = np.array([0.0, fair.places])
             middle = fair.median_ns + fair.slope_ns * (ends - rows["join_order"].median())
-            order.plot(ends, middle / 1e6, color=COLORS["limit"], label="trend (Theil and Sen)")
+            # Wide and below: equal medians lie on it in a row, and a thin line over them would hide them all.
+            order.plot(
+                ends, middle / 1e6, color=COLORS["limit"], alpha=0.45, lw=4, zorder=1, label="trend (Theil and Sen)"
+            )
         count_axis(order)
         panel_title(order, "median delivery of each member (ms)")
         order.set_xlabel("place in the order of joining its room (0 = first)")

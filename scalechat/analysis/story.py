@@ -16,7 +16,7 @@ __all__ = ["CHAPTERS", "chapter", "load_story"]
 
 CHAPTERS: Final = {
     "People arrive": (1, 3, 2, 11, 15),
-    "They talk": (4, 5, 6, 20, 13, 14),
+    "They talk": (4, 5, 6, 20, 13, 23, 14),
     "One of them is slow": (7, 8, 9, 10, 21),
     "Something breaks": (22, 12, 16, 17),
     "The measurement lies": (18, 19),

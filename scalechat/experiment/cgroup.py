@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path("/sys/fs/cgroup")
-PERIOD_US: Final = 10_000
+Limit = int | tuple[int, int]
+"""Bytes of memory; or µs of a core and the period, in µs, that has them."""
+PERIOD_MS: Final = 10
 """Of the CPU limit. In the kernel's usual 100 ms a process that has used up its part stands still for most of them, and
 a p99 would show just that."""
 
 
 @contextlib.contextmanager
 def cgroups(
-    name: str, *, memory_bytes: int | None = None, cpu_cores: float | None = None, root: Path = ROOT
+    name: str,
+    *,
+    memory_bytes: int | None = None,
+    cpu_cores: float | None = None,
+    period_ms: int = PERIOD_MS,
+    root: Path = ROOT,
 ) -> Iterator[list[Path]]:
     """The groups that hold these limits: none without limits, two where each controller has a tree of its own.
 
@@ -27,7 +34,9 @@ def cgroups(
     """
     groups: list[Path] = []
     try:
-        _make(groups, root, name, memory_bytes, None if cpu_cores is None else round(PERIOD_US * cpu_cores))
+        period_us = 1_000 * period_ms
+        cpu = None if cpu_cores is None else (round(period_us * cpu_cores), period_us)
+        _make(groups, root, name, {"memory": memory_bytes, "cpu": cpu})
         yield groups
     finally:
         for group in groups:
@@ -35,9 +44,8 @@ def cgroups(
                 group.rmdir()
 
 
-def _make(groups: list[Path], root: Path, name: str, memory_bytes: int | None, quota_us: int | None) -> None:
+def _make(groups: list[Path], root: Path, name: str, wanted: Mapping[str, Limit | None]) -> None:
     """`groups` are those that are there, also when it fails half way."""
-    wanted = {"memory": memory_bytes, "cpu": quota_us}
     needed = {controller: limit for controller, limit in wanted.items() if limit is not None}
     second = (root / "cgroup.controllers").exists()
     if second and needed:
@@ -47,13 +55,15 @@ def _make(groups: list[Path], root: Path, name: str, memory_bytes: int | None, q
         group.mkdir(exist_ok=True)
         if group not in groups:
             groups.append(group)
-        for file, text in _files(controller, limit, second=second).items():
+        for file, text in _files(limit, second=second).items():
             (group / file).write_text(text)
 
 
-def _files(controller: str, limit: int, *, second: bool) -> dict[str, str]:
-    if controller == "memory":
+def _files(limit: Limit, *, second: bool) -> dict[str, str]:
+    if isinstance(limit, int):
         return {"memory.max" if second else "memory.limit_in_bytes": str(limit)}
+    quota_us, period_us = limit
+    # The most weight there is: so much is what it may have, and on a busy machine what it gets.
     if second:
-        return {"cpu.max": f"{limit} {PERIOD_US}"}
-    return {"cpu.cfs_period_us": str(PERIOD_US), "cpu.cfs_quota_us": str(limit)}
+        return {"cpu.max": f"{quota_us} {period_us}", "cpu.weight": "10000"}
+    return {"cpu.cfs_period_us": str(period_us), "cpu.cfs_quota_us": str(quota_us), "cpu.shares": "262144"}

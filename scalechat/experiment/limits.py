@@ -1,6 +1,7 @@
 """The limited environment of one process, held by the kernel: cores, open files, and a cgroup of its own.
 
-Everything is put in front of the command; each word of it replaces its process, so the command keeps its pid. Where no
+Everything is put in front of the command; each word of it replaces its process, so the command keeps its pid. What it
+starts has its cores and files too, and shares its cgroup unless it is given one of its own (`Held.apart`). Where no
 cgroup can be made (that needs root, or a delegated tree) the memory limit is one of the process and the CPU limit does
 not hold; what could not be held is said.
 """
@@ -16,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from scalechat.experiment.cgroup import ROOT, cgroups
+from scalechat.experiment.cgroup import PERIOD_MS, ROOT, cgroups
 
 _ENTER: Final = 'for group in $0; do echo $$ > "$group/cgroup.procs" || exit 1; done; exec "$@"'
 
@@ -28,6 +29,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """By their place among those this process may use."""
     cpu: float | None = None
     """Of one core."""
+    cpu_period_ms: int | None = None
+    """What that part is counted by: `PERIOD_MS` where nothing is said."""
     memory_mib: int | None = None
     open_files: int | None = None
     """The soft limit."""
@@ -41,11 +44,15 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __str__(self) -> str:
         parts = {
             "core": self.cores and ", ".join(map(str, self.cores)),
-            "CPU": self.cpu and f"{100 * self.cpu:.0f} % of a core",
+            "CPU": self.cpu and f"{100 * self.cpu:.0f} % of a core" + self._period,
             "memory": self.memory_mib and f"{self.memory_mib} MiB",
             "open files": self.open_files and f"{self.open_files}:{self.open_files_hard or self.open_files}",
         }
         return ", ".join(f"{name} {value}" for name, value in parts.items() if value)
+
+    @property
+    def _period(self) -> str:
+        return f" in periods of {self.cpu_period_ms} ms" if self.cpu_period_ms else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +63,41 @@ class Held:
     """What to put in front of the command."""
     unheld: list[str]
     """What could not be held as it was meant, in words."""
+    apart: list[list[Path]]
+    """For each worker the groups to move it into: the same limits once more. Who starts and watches them serves nobody
+    and has a whole core, with their Redis."""
 
 
 @contextlib.contextmanager
-def held(limits: Limits, name: str, *, root: Path = ROOT) -> Iterator[Held]:
+def held(limits: Limits, name: str, *, workers: int = 0, root: Path = ROOT) -> Iterator[Held]:
     """Hold them for commands started while entered; those must have ended before it is left.
 
     `root` is where the kernel's control groups are.
     """
-    memory_bytes = None if limits.memory_mib is None else limits.memory_mib * 2**20
     with contextlib.ExitStack() as made:
         groups: list[Path] = []
+        apart: list[list[Path]] = []
         unheld = []
         try:
-            groups = made.enter_context(
-                cgroups(f"scalechat-{name}-{os.getpid()}", memory_bytes=memory_bytes, cpu_cores=limits.cpu, root=root)
-            )
+            own = Limits(cpu=1).over(limits) if workers and limits.cpu is not None else limits
+            groups = made.enter_context(_groups(own, name, root))
+            apart = [made.enter_context(_groups(limits, f"{name}-{worker}", root)) for worker in range(workers)]
         except OSError as error:
             loose = "; the CPU limit does not hold" if limits.cpu is not None else ""
             unheld.append(f"no cgroup can be made here ({error.strerror}): memory is limited by RLIMIT_DATA{loose}")
         words = ["sh", "-c", _ENTER, " ".join(map(str, groups))] if groups else []
         pinned, short = _pinned(limits)
-        yield Held([*words, *pinned, *_prlimit(limits, in_group=bool(groups))], unheld + short)
+        yield Held([*words, *pinned, *_prlimit(limits, in_group=bool(groups))], unheld + short, apart)
+
+
+def _groups(limits: Limits, name: str, root: Path) -> contextlib.AbstractContextManager[list[Path]]:
+    return cgroups(
+        f"scalechat-{name}-{os.getpid()}",
+        memory_bytes=None if limits.memory_mib is None else limits.memory_mib * 2**20,
+        cpu_cores=limits.cpu,
+        period_ms=limits.cpu_period_ms or PERIOD_MS,
+        root=root,
+    )
 
 
 def _pinned(limits: Limits) -> tuple[list[str], list[str]]:

@@ -6,15 +6,17 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 import trio
 
 from scalechat.config import OperationalError
 from scalechat.experiment.spec import Action
+from scalechat.experiment.workers import settle
 
-START_S: Final = 20.0
-"""A cold interpreter on a busy machine; ordinarily half a second."""
+START_S: Final = 60.0
+"""A cold interpreter with a tenth of a core on a busy machine; ordinarily half a second."""
 STOP_S: Final = 15.0
 """More than any experiment's drain."""
 _LOG_BYTES: Final = 64 * 1024
@@ -24,10 +26,13 @@ _LOG_BYTES: Final = 64 * 1024
 class Part:
     """A process that can be killed and started again. `is_ready` looks at its log."""
 
-    def __init__(self, name: str, command: Sequence[str], is_ready: Callable[[bytes], bool]) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], is_ready: Callable[[bytes], bool], apart: Sequence[Sequence[Path]] = ()
+    ) -> None:
         self.name = name
         self._command = list(command)
         self._is_ready = is_ready
+        self._apart = apart
         self._process: trio.Process | None = None
         self._log = b""
 
@@ -55,6 +60,7 @@ class Part:
         if not self._is_ready(self._log):
             last = self._log.decode(errors="replace").strip().rpartition("\n")[2]
             raise OperationalError(f"the experiment's {self.name} did not start: {last or 'it said nothing'}")
+        settle(process.pid, self._apart)
 
     async def end(self, number: signal.Signals) -> None:
         """Send the signal, see it gone; SIGKILL after STOP_S seconds. Nothing happens when it has ended."""

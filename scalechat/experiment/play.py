@@ -18,7 +18,7 @@ from scalechat.experiment.figures import figures_of
 from scalechat.experiment.limits import held
 from scalechat.experiment.loading import load
 from scalechat.experiment.outcome import Outcome, write_outcome
-from scalechat.experiment.spec import Experiment, Side
+from scalechat.experiment.spec import Experiment, Side, workers_in
 from scalechat.experiment.stage import raised
 from scalechat.load.results import new_run_id
 
@@ -55,8 +55,9 @@ async def play(name: str, experiment: Experiment, out: Path, tell: Tell) -> tupl
 async def _run(experiment: Experiment, side: Side, out: Path) -> tuple[Path, list[str]]:
     """The run's directory, and which limits could not be held."""
     for_server, for_load = experiment.limits(side)
-    with held(for_server, "server") as server, held(for_load, "load") as client:
+    settings = experiment.server | side.server
+    workers = workers_in(settings)
+    with held(for_server, "server", workers=workers) as server, held(for_load, "load") as client:
         unheld = [f"{name}: {words}" for name, one in (("server", server), ("load", client)) for words in one.unheld]
-        settings = experiment.server | side.server
-        async with raised(side, settings, experiment.sysctls, server.enter) as (url, enter, begin):
+        async with raised(side, settings, experiment.sysctls, server) as (url, enter, begin):
             return await load(experiment.load | side.load, url, out, [*enter, *client.enter], begin), unheld

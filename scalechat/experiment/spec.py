@@ -122,6 +122,12 @@ def flags(settings: Settings) -> list[str]:
     return words
 
 
+def workers_in(settings: Settings) -> int:
+    """How many processes beside its own a server with these settings has to serve with."""
+    workers = settings.get("workers")
+    return workers if isinstance(workers, int) and workers > 1 else 0
+
+
 def read_experiment(path: Path) -> Experiment:
     """The experiment in a TOML file. Raises `UsageError` that names what is wrong with it."""
     try:

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from scalechat.config import OperationalError
+from scalechat.experiment.limits import Held
 from scalechat.experiment.part import Part
 from scalechat.experiment.spec import Action, Settings, Side, flags
 
@@ -31,9 +32,9 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def raised(
-    side: Side, settings: Settings, sysctls: Mapping[str, str], limited: list[str]
+    side: Side, settings: Settings, sysctls: Mapping[str, str], limits: Held
 ) -> AsyncIterator[tuple[str, list[str], Callable[[], object]]]:
-    """Server and Redis of one side; `limited` stands in front of the server's command.
+    """Server and Redis of one side; the `limits` are the server's.
 
     The value: the WebSocket URL, what to put in front of a command so that it runs in the server's network, and what
     begins the side's actions.
@@ -45,7 +46,7 @@ async def raised(
             parts["redis"] = _redis(directory, socket_path)
             settings = {"bus": f"unix://{socket_path}"} | settings
         port = free_port()
-        parts["server"] = _server(side, settings, _own_network(sysctls) + limited, port, socket_path)
+        parts["server"] = _server(side, settings, _own_network(sysctls), limits, port, socket_path)
         async with trio.open_nursery() as running:
             try:
                 for part in parts.values():
@@ -73,7 +74,7 @@ async def _act(parts: dict[str, Part], action: Action, nursery: trio.Nursery) ->
     await parts[action.part].suffer(action, nursery)
 
 
-def _server(side: Side, settings: Settings, enter: list[str], port: int, redis: str) -> Part:
+def _server(side: Side, settings: Settings, enter: list[str], limits: Held, port: int, redis: str) -> Part:
     module = side.program or "scalechat"
     command = [sys.executable, "-m", module]
     if side.program is None:
@@ -81,7 +82,7 @@ def _server(side: Side, settings: Settings, enter: list[str], port: int, redis: 
     elif side.redis:
         command += ["--redis", redis]
     command += ["--port", str(port)]
-    return Part("server", enter + command, lambda log: b"listening" in log)
+    return Part("server", enter + limits.enter + command, lambda log: b"listening" in log, limits.apart)
 
 
 def _own_network(sysctls: Mapping[str, str]) -> list[str]:

@@ -97,6 +97,12 @@ def test_a_node_that_only_receives_is_busy_with_its_ticks_whatever_comes() -> No
     assert all(_inside("tick_cores", one) for one in cores)
     assert max(rates) >= 20 * min(rates)
     assert 1e6 * (max(cores) - min(cores)) / 3_000 <= INPUTS["receive_cpu_us"].high
+    told = f"{min(cores):.2f} to {max(cores):.2f} of a core"
+    docs = [
+        (RESULTS.parents[1] / "docs" / page).read_text(encoding="utf-8")
+        for page in ("decisions.md", "discussion/delivery.md")
+    ]
+    assert all(told in " ".join(page.split()) for page in docs)
 
 
 def test_what_the_spread_comes_from_is_told() -> None:

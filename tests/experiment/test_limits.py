@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from scalechat.config import OperationalError
 from scalechat.experiment.limits import Limits, held
+from scalechat.experiment.workers import settle
 
 
 def said(command: list[str]) -> str:
@@ -49,12 +51,51 @@ def test_a_group_is_entered_by_the_command_and_removed(second: bool, tmp_path: P
             path.read_text().strip() for path in tmp_path.rglob("cgroup.procs")
         }
     wanted = (
-        {"cpu.max": "5000 10000", "memory.max": "67108864"}
+        {"cpu.max": "5000 10000", "cpu.weight": "10000", "memory.max": "67108864"}
         if second
-        else {"cpu.cfs_quota_us": "5000", "cpu.cfs_period_us": "10000", "memory.limit_in_bytes": "67108864"}
+        else {
+            "cpu.cfs_quota_us": "5000",
+            "cpu.cfs_period_us": "10000",
+            "cpu.shares": "262144",
+            "memory.limit_in_bytes": "67108864",
+        }
     )
     assert wanted.items() <= files.items()
     assert "prlimit" not in here.enter
+
+
+def test_workers_have_groups_of_their_own_and_who_watches_them_is_not_held_back(tmp_path: Path) -> None:
+    """The part of a core is for each that serves: what starts them needs none of it."""
+    for name in ("cpu", "memory"):
+        (tmp_path / name).mkdir()
+    with held(Limits(cpu=0.25, cpu_period_ms=100, memory_mib=64), "test", workers=2, root=tmp_path) as here:
+        quotas = [(group / "cpu.cfs_quota_us").read_text() for groups in here.apart for group in groups[1:]]
+        said([*here.enter, "true"])
+        (entered,) = {path.parent for path in (tmp_path / "cpu").rglob("cgroup.procs")}
+        assert (entered / "cpu.cfs_quota_us").read_text() == "100000"
+    assert quotas == ["25000", "25000"]
+
+
+def process(proc: Path, pid: int, *command: str, children: str = "") -> None:
+    task = proc / str(pid) / "task" / str(pid)
+    task.mkdir(parents=True)
+    (task / "children").write_text(children)
+    (proc / str(pid) / "cmdline").write_bytes(b"\0".join(word.encode() for word in (*command, "")))
+
+
+def test_workers_move_into_their_groups_and_their_redis_stays(tmp_path: Path) -> None:
+    """A child that serves is known by its command."""
+    proc, groups = tmp_path / "proc", [tmp_path / "one", tmp_path / "two"]
+    process(proc, 7, "python", "-m", "scalechat", "serve", children="8 9 10 ")
+    process(proc, 8, "redis-server")
+    for pid in (9, 10):
+        process(proc, pid, "python", "-m", "scalechat.server.supervisor.worker")
+    for group in groups:
+        group.mkdir()
+    settle(7, [[group] for group in groups], proc)
+    assert [(group / "cgroup.procs").read_text() for group in groups] == ["9", "10"]
+    with pytest.raises(OperationalError, match="2 workers, not 1"):
+        settle(7, [[groups[0]]], proc)
 
 
 def test_without_cgroups_memory_is_the_process_limit_and_that_is_said(tmp_path: Path) -> None:
@@ -66,3 +107,4 @@ def test_without_cgroups_memory_is_the_process_limit_and_that_is_said(tmp_path: 
 def test_a_side_has_the_experiments_limits_where_it_has_none() -> None:
     assert Limits(memory_mib=64).over(Limits(cores=[0], memory_mib=512)) == Limits(cores=[0], memory_mib=64)
     assert str(Limits(cores=[0], cpu=0.7, open_files=400)) == "core 0, CPU 70 % of a core, open files 400:400"
+    assert str(Limits(cpu=0.2, cpu_period_ms=100)) == "CPU 20 % of a core in periods of 100 ms"

@@ -50,6 +50,14 @@ RECORDED: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
         {"delivery_p99": 2483.0, "server_cpu": 0.154, "exit_code": 97.0, "missing": 0.0},
         {"delivery_p99": 11.5, "server_cpu": 0.3, "exit_code": 0.0, "missing": 0.0},
     ),
+    "single-core": (
+        {"delivery_p99": 14898.2, "server_cpu": 0.121, "missing": 0.0},
+        {"delivery_p99": 130.0, "server_cpu": 0.58, "missing": 0.0},
+    ),
+    "cpu-quota": (
+        {"delivery_p99": 174.1, "server_cpu": 0.1506, "missing": 0.0},
+        {"delivery_p99": 27.3, "server_cpu": 0.172, "missing": 0.0},
+    ),
     "coordinated-omission": (
         {"delivery_p99": 9.83, "delivery_max": 2019.9, "missing": 0.0},
         {"delivery_p99": 1979.7, "delivery_max": 2100.0, "missing": 0.0},

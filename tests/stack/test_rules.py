@@ -69,11 +69,12 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
         assert rule["annotations"]["description"].text
 
 
-def test_every_alert_leads_to_a_page_and_a_heading_that_exist() -> None:
-    """Whoever is woken at night finds what to do behind the link."""
+def test_every_alert_leads_to_a_problem_of_the_catalogue_and_a_heading_that_exists() -> None:
+    """Whoever is woken at night finds behind the link what it looks like, why it is so and what to do."""
     for rule in rules("alert"):
         url = rule["annotations"]["runbook_url"].text
-        assert url.startswith(DOCS_URL), rule
+        assert url.startswith(f"{DOCS_URL}scale-problems/"), rule
+        assert not url.endswith("README.md"), rule
         path, _, anchor = url.removeprefix(DOCS_URL).partition("#")
         assert (DOCS / path).is_file(), url
         assert not anchor or anchor in anchors(DOCS / path), url

@@ -53,7 +53,7 @@ def core(seen: Seen) -> Iterator[Finding]:
     if seen.most("loop_lag_p99_s") >= LOOP_LAG_S:
         said.append(_lag(seen, seen.most("loop_lag_p99_s"), LOOP_LAG_S))
     step = "fewer deliveries per second on this node, more --workers, or more nodes"
-    yield Finding(CORE, "server", "certain", tuple(said), step, None, frozenset({LOOP, HIDDEN}))
+    yield Finding(CORE, "server", "certain", tuple(said), step, "single-core.md", frozenset({LOOP, HIDDEN}))
 
 
 def shared(seen: Seen) -> Iterator[Finding]:
@@ -87,7 +87,7 @@ def quota(seen: Seen) -> Iterator[Finding]:
     step = "a higher CPU limit of the container, fewer deliveries per second on this node, or more nodes"
     strength: Strength = "certain" if used.at_limit else "likely"
     explained = frozenset({CORE, SHARED, LOOP, HIDDEN})
-    yield Finding("the server's CPU quota", "server", strength, tuple(said), step, None, explained)
+    yield Finding("the server's CPU quota", "server", strength, tuple(said), step, "cpu-quota.md", explained)
 
 
 def crowd(seen: Seen) -> Iterator[Finding]:

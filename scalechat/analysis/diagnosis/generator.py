@@ -14,6 +14,7 @@ from .usage import GENERATOR_CORE_RATIO
 
 __all__ = ["quota", "rule"]
 
+PAGE: Final = "load-client.md"
 THROTTLED_RATIO: Final = 0.05
 WAITING_RATIO: Final = 0.2
 """A process that waits for a core this much of the time shares it with somebody who is busy."""
@@ -36,7 +37,7 @@ def rule(seen: Seen) -> Iterator[Finding]:
             Evidence(text, "cpu_wait_s_total in health.csv", when(seen.generator, "waiting_ratio", WAITING_RATIO))
         )
     step = "spread the clients over more processes (--processes) or machines, on cores of their own, and run again"
-    yield Finding("the load generator", "generator", "certain", tuple(said), step, None)
+    yield Finding("the load generator", "generator", "certain", tuple(said), step, PAGE)
 
 
 def quota(seen: Seen) -> Iterator[Finding]:
@@ -48,4 +49,4 @@ def quota(seen: Seen) -> Iterator[Finding]:
             f"throttled {percent_text(throttled)} of the time", "cpu_throttled_s_total in health.csv", times
         )
         step = "raise the container's CPU limit"
-        yield Finding("the generator's CPU quota", "generator", "certain", (seen_there,), step, None)
+        yield Finding("the generator's CPU quota", "generator", "certain", (seen_there,), step, PAGE)
