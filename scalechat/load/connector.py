@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import trio
 import trio_websocket
 
-from scalechat.config import OperationalError
+from scalechat.config import OperationalError, ScaleChatError
 from scalechat.values import redact_url
 from scalechat.wire.messages import SUBPROTOCOL
 
@@ -213,6 +213,11 @@ def _module_of(error: BaseException) -> str:
     """Where it was raised."""
     frames = list(traceback.walk_tb(error.__traceback__))
     return str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
+
+
+def told_in(error: BaseException) -> ScaleChatError | None:
+    """What a person should know of an error, or of a group; None for a bug of ours."""
+    return next((leaf for leaf in leaves(error) if isinstance(leaf, ScaleChatError)), None)
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

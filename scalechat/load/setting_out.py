@@ -56,7 +56,7 @@ async def assign(
     names = Names.of(config, secrets.randbits(32) if run is None else run)
     stated: Mapping[str, Scalar] = {}
     page = None
-    async with _unless_asked(interruption):
+    async with unless_asked(interruption):
         if connector is None:
             require_files(len(plan.mine()))
             connector = await TcpConnector.resolve(config.server_url, config.clients_per_address)
@@ -94,7 +94,7 @@ def _dialect_of(config: LoadConfig) -> Dialect:
 
 
 @asynccontextmanager
-async def _unless_asked(interruption: Interruption) -> AsyncIterator[None]:
+async def unless_asked(interruption: Interruption) -> AsyncIterator[None]:
     """Give up the body when the interruption is asked for: nothing is under way that would have to be written."""
     async with trio.open_nursery() as nursery:
 
