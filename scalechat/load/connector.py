@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import trio
 import trio_websocket
 
+from scalechat.client.tls import tls_context, what_is_wrong
 from scalechat.config import OperationalError, ScaleChatError
 from scalechat.values import redact_url
 from scalechat.wire.messages import SUBPROTOCOL
@@ -74,9 +75,12 @@ class TcpConnector:
         self._clients_per_address = clients_per_address
 
     @classmethod
-    async def resolve(cls, url: str, clients_per_address: int = CLIENTS_PER_ADDRESS) -> TcpConnector:
+    async def resolve(
+        cls, url: str, tls: ssl.SSLContext | None = None, clients_per_address: int = CLIENTS_PER_ADDRESS
+    ) -> TcpConnector:
         """Find the target's address: the first one that takes a connection.
 
+        `tls`: whom to trust, if the URL asks for TLS; whom the system trusts, unless given.
         `clients_per_address`: how many clients dial from each source address, where there are several.
 
         Raises:
@@ -92,8 +96,7 @@ class TcpConnector:
             raise OperationalError(f"cannot resolve {hostname!r} ({error.strerror}): check --server-url") from error
         failure = "no address"
         for family, _type, _protocol, _name, address in found:
-            tls = ssl.create_default_context() if secure else None
-            connector = cls(url, family, address, tls, clients_per_address)
+            connector = cls(url, family, address, (tls or tls_context()) if secure else None, clients_per_address)
             try:
                 with trio.fail_after(10):
                     link = await connector._open_tcp(0)
@@ -187,8 +190,8 @@ def failure_of(error: BaseException) -> Failure | None:
         case NotOffered() | HungUp():
             return Failure("rejected", str(first))
         case ssl.SSLError():
-            reason = getattr(first, "verify_message", None) or getattr(first, "reason", None) or first
-            return Failure("other", f"no TLS ({reason}); check ws:// or wss:// in --server-url")
+            anyway = " (--insecure takes it all the same)" if isinstance(first, ssl.SSLCertVerificationError) else ""
+            return Failure("other", what_is_wrong(first) + anyway)
         case OSError():
             return Failure("other", _words(first))
         case trio.BrokenResourceError() if isinstance(first.__cause__, ssl.SSLError):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import trio
 
+from scalechat.client.tls import tls_context
 from scalechat.config import LoadConfig, OperationalError
 from scalechat.load.assignment import Assignment
 from scalechat.load.connector import Connector, TcpConnector
@@ -59,8 +62,9 @@ async def assign(
     async with unless_asked(interruption):
         if connector is None:
             require_files(len(plan.mine()))
-            connector = await TcpConnector.resolve(config.server_url, config.clients_per_address)
-            page = MetricsPage.of(config.server_url) if share.index == 0 else None
+            tls = _trust(config)
+            connector = await TcpConnector.resolve(config.server_url, tls, config.clients_per_address)
+            page = MetricsPage.of(config.server_url, tls) if share.index == 0 else None
         if is_first:
             stated = await greet(connector, dialect, names, config)
     return Assignment(
@@ -80,11 +84,18 @@ def greeter(config: LoadConfig) -> Callable[[], Awaitable[None]]:
     """Something that connects to the target once and leaves again; raises `OperationalError` where it cannot."""
     dialect, names = _dialect_of(config), Names.of(config, secrets.randbits(32))
 
+    tls = _trust(config)
+
     async def hello() -> None:
-        connector = await TcpConnector.resolve(config.server_url)
+        connector = await TcpConnector.resolve(config.server_url, tls)
         await greet(connector, dialect, names, config)
 
     return hello
+
+
+def _trust(config: LoadConfig) -> ssl.SSLContext | None:
+    secure = urlsplit(config.server_url).scheme == "wss"
+    return tls_context(config.ca_file, insecure=config.insecure) if secure else None
 
 
 def _dialect_of(config: LoadConfig) -> Dialect:

@@ -7,11 +7,14 @@ import hashlib
 import re
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 import trio_websocket
+import trustme
 from trio.testing import MockClock
 
 from scalechat.config import LoadConfig, OperationalError, UsageError
@@ -122,6 +125,35 @@ async def test_clients_beyond_what_an_address_may_have_dial_from_the_next_one() 
                 sources.append(link.sock.getsockname()[0])
                 await link.stream.aclose()
     assert sources == ["127.0.0.1", "127.0.0.1", "127.0.0.2"]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_server_with_tls_is_one_whose_certificate_is_trusted(trusted: bool, tmp_path: Path) -> None:
+    """`--ca-file` is enough; without it the line says so, and what else can be done."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    async with trio.open_nursery() as nursery:
+
+        async def page(stream: trio.abc.Stream) -> None:
+            with suppress(trio.BrokenResourceError):
+                await serve_a_page(stream)
+
+        listeners = await nursery.start(partial(trio.serve_ssl_over_tcp, page, 0, context, host="127.0.0.1"))
+        config = LoadConfig(
+            server_url=f"wss://127.0.0.1:{listeners[0].transport_listener.socket.getsockname()[1]}/ws",
+            ca_file=tmp_path / "ca.pem" if trusted else None,
+        )
+        with trio.fail_after(10), pytest.raises(OperationalError) as refused:
+            await run_load(config, {})
+        nursery.cancel_scope.cancel()
+    words = str(refused.value)
+    if trusted:
+        assert "the server answered HTTP 200 instead of a WebSocket" in words
+    else:
+        assert "nobody trusted here has signed its certificate" in words
+        assert words.endswith("--ca-file names a file with who has (--insecure takes it all the same)")
 
 
 async def test_a_name_nobody_has_is_told() -> None:
