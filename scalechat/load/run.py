@@ -21,6 +21,7 @@ from scalechat.load.assignment import Assignment
 from scalechat.load.attendance import LOST, Attendance
 from scalechat.load.collector import FREEZE_EVERY, quiet_collector
 from scalechat.load.company import Company
+from scalechat.load.connector import OWN
 from scalechat.load.course import Leg, PhaseNumber
 from scalechat.load.decoding import Decoder
 from scalechat.load.ending import Ending, Interruption
@@ -141,6 +142,8 @@ class Run:
         self._instruments.enter(PhaseNumber.RAMP, None)
         if self._plan.is_closed_loop and self._plan.share.index == 0:
             self._instruments.say("closed_loop", CLOSED_LOOP, CLOSED_LOOP)
+        if self._todo.warning is not None:
+            self._instruments.say("warning", self._todo.warning, self._todo.warning)
         there = [client for client in self._clients if client.number < self._plan.course.legs[0].clients]
         for client in there:
             at_ns = self._instruments.timeline.start_ns + self._plan.connect_ns(client.number)
@@ -294,6 +297,8 @@ class Run:
 
     def _facts(self) -> Facts:
         load, measurement = self._publishing, self._measurement
+        failures, kinds = self._recorder.counters.connect_failures, self._instruments.errors.kinds
+        blamed = [f"connect_{kind}" for kind in (OWN, *failures)]
         return Facts(
             interrupted=self._interruption.asked.is_set(),
             completed=not self._ending.is_early,
@@ -305,4 +310,7 @@ class Run:
             intended=0 if load is None else load.intended,
             in_time=0 if load is None else load.in_time,
             late=0 if load is None else load.late,
+            failed_dials=sum(failures.values()),
+            own_failures=failures.get(OWN, 0),
+            failure_example=next((kinds[kind].example for kind in blamed if kind in kinds), None),
         )

@@ -17,7 +17,7 @@ from scalechat.load.connector import Connector, TcpConnector
 from scalechat.load.dialects import Dialect, Names, Plain, ScaleChatV1
 from scalechat.load.ending import Interruption
 from scalechat.load.plan import EVERYTHING, Plan, Share
-from scalechat.load.preflight import greet, require_files
+from scalechat.load.preflight import greet, ports_warning, require_files
 from scalechat.load.results import Scalar
 from scalechat.load.scrape import MetricsPage
 from scalechat.load.slo import parse_slo
@@ -58,13 +58,16 @@ async def assign(
     dialect = _dialect_of(config)
     names = Names.of(config, secrets.randbits(32) if run is None else run)
     stated: Mapping[str, Scalar] = {}
-    page = None
+    page = warning = None
     async with unless_asked(interruption):
         if connector is None:
             require_files(len(plan.mine()))
             tls = _trust(config)
             connector = await TcpConnector.resolve(config.server_url, tls, config.clients_per_address)
             page = MetricsPage.of(config.server_url, tls) if share.index == 0 else None
+            if config.rendezvous is not None or share.index == 0:
+                here = config.clients if config.rendezvous is None else len(plan.mine())
+                warning = ports_warning(connector, here)
         if is_first:
             stated = await greet(connector, dialect, names, config)
     return Assignment(
@@ -77,6 +80,7 @@ async def assign(
         connector=connector,
         page=page,
         stated=stated,
+        warning=warning,
     )
 
 
