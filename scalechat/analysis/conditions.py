@@ -15,8 +15,11 @@ from scalechat.load.results import Manifest, Run
 __all__ = ["Differences", "differences"]
 
 _NO_MATTER: Final = frozenset(
-    # Where the run goes to and how it is shown, how it finds its kin, and by what it is judged.
-    ["out", "quiet", "json", "metrics_port", "scenario", "server_url", "token", "seed", "slo", "rendezvous", "instance"]
+    # Where the run goes to and how it is shown, how it finds its kin, by what it is judged, and whom it trusts.
+    [
+        *("out", "quiet", "json", "metrics_port", "scenario", "server_url", "token", "seed", "slo", "rendezvous"),
+        *("instance", "ca_file", "insecure"),
+    ]
 )
 
 

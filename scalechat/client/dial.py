@@ -10,6 +10,8 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -30,6 +32,7 @@ from scalechat.client.errors import (
     Unreachable,
     WrongProtocol,
 )
+from scalechat.client.tls import tls_context, what_is_wrong
 from scalechat.wire import closing
 from scalechat.wire.messages import SUBPROTOCOL
 
@@ -107,8 +110,11 @@ def parse_address(url: str) -> Address:
 Connect = Callable[[Address], Awaitable[trio.abc.Stream]]
 
 
-async def connect_tcp(address: Address) -> trio.abc.Stream:
-    """Open a TCP or TLS stream; raises `HostNotFound`, `Unreachable` or `TlsFailed`."""
+async def connect_tcp(address: Address, tls: ssl.SSLContext | None = None) -> trio.abc.Stream:
+    """Open a TCP or TLS stream; raises `HostNotFound`, `Unreachable` or `TlsFailed`.
+
+    `tls` says whom to trust; without it, whom the system trusts.
+    """
     try:
         tcp = await trio.open_tcp_stream(address.host, address.port)
     except socket.gaierror:
@@ -117,19 +123,23 @@ async def connect_tcp(address: Address) -> trio.abc.Stream:
         raise Unreachable(f"nothing answers at {address} ({_cause(exc)})") from None
     if not address.tls:
         return tcp
-    context = ssl.create_default_context()
-    stream = trio.SSLStream(tcp, context, server_hostname=address.host, https_compatible=True)
+    stream = trio.SSLStream(tcp, tls or tls_context(), server_hostname=address.host, https_compatible=True)
     try:
         await stream.do_handshake()
     except trio.BrokenResourceError as exc:
         await trio.aclose_forcefully(tcp)
         why = exc.__cause__
-        detail = why.verify_message if isinstance(why, ssl.SSLCertVerificationError) else why
-        raise TlsFailed(f"no secure connection to {address} ({detail})") from None
+        detail = what_is_wrong(why) if isinstance(why, ssl.SSLError) else why
+        raise TlsFailed(f"no secure connection to {address}: {detail or 'the server hung up'}") from None
     except BaseException:
         await trio.aclose_forcefully(tcp)
         raise
     return stream
+
+
+def trusting(ca_file: Path | None) -> Connect:
+    """`connect_tcp` with these authorities, if there are any of our own. Raises `UsageError`."""
+    return connect_tcp if ca_file is None else partial(connect_tcp, tls=tls_context(ca_file))
 
 
 def _cause(exc: OSError) -> str:

@@ -24,6 +24,7 @@ from scalechat.client.commands import (
     Who,
     parse,
 )
+from scalechat.client.dial import trusting
 from scalechat.client.errors import ChatEnded, RequestRefused
 from scalechat.client.events import Disconnected, Event, Joined, LeftBehind, Reconnected
 from scalechat.client.screen import MAX_LINES_AHEAD, Screen, Status
@@ -50,6 +51,7 @@ async def talk(config: ChatConfig, client_id: str | None, screen: Screen) -> int
         client_id=client_id,
         room=config.room,
         token=config.token,
+        connect=trusting(config.ca_file),
         history=config.history,
         answer_deadline_s=math.inf,  # a person sees that it waits, and can leave
     ) as chat:

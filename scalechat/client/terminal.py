@@ -11,6 +11,7 @@ import trio
 from prompt_toolkit.utils import is_dumb_terminal
 
 from scalechat.client.chat import open_chat
+from scalechat.client.dial import trusting
 from scalechat.client.errors import BadAddress, ChatError, RequestRefused, Unreachable
 from scalechat.client.events import Event
 from scalechat.client.interactive import talk
@@ -91,7 +92,13 @@ async def _person(config: ChatConfig, client_id: str | None, outcome: _Outcome) 
 
 
 async def _pipe(config: ChatConfig, client_id: str | None, outcome: _Outcome) -> None:
-    async with open_chat(config.server_url, client_id=client_id, room=config.room, token=config.token) as chat:
+    async with open_chat(
+        config.server_url,
+        client_id=client_id,
+        room=config.room,
+        token=config.token,
+        connect=trusting(config.ca_file),
+    ) as chat:
         # Somebody types here and reads elsewhere: then what is said belongs into the output.
         follow = sys.stdin.isatty()
         transcript = Transcript(now=local_now, own_name=chat.client_id, current_room=config.room)

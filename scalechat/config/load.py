@@ -6,6 +6,7 @@ from typing import Annotated, Final, TypeAlias
 
 from scalechat.config.errors import UsageError
 from scalechat.config.shared import (
+    CA_FILE,
     DAY_MS,
     DAY_S,
     DEFAULT_URL,
@@ -87,6 +88,10 @@ class LoadConfig:
     token: Annotated[str | None, TARGET, NOT_BLANK, unset("none"), about("JWT to connect with.")] = field(
         default=None, repr=False
     )
+    ca_file: Annotated[Path | None, TARGET, unset("the system's authorities"), CA_FILE] = None
+    insecure: Annotated[
+        bool, TARGET, SWITCH, about("Take any certificate of the server: expired, of another name, signed by nobody.")
+    ] = False
     connect_timeout_s: Annotated[
         float,
         TARGET,
@@ -238,6 +243,8 @@ class LoadConfig:
             raise UsageError("[[phases]] need names of their own: each another, and none ramp, warmup or drain")
         if (self.target == "template") != (self.template is not None):
             raise UsageError("--target template and the scenario's [template] table go together: give both or neither")
+        if self.insecure and self.ca_file is not None:
+            raise UsageError("--ca-file says whom to trust and --insecure to trust anybody: give one of them")
         if self.loop == "open" and self.answer_timeout_s != ANSWER_TIMEOUT_S:
             raise UsageError("--answer-timeout means something with --loop closed only: an open loop waits for nobody")
         if self.loop == "closed" and self.arrivals == "poisson":

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from scalechat.config.shared import (
+    CA_FILE,
     DAY_MS,
     DAY_S,
     DEFAULT_URL,
@@ -37,6 +38,7 @@ class ChatConfig:
     token: Annotated[str | None, NOT_BLANK, unset("none"), about("JWT to connect with.")] = field(
         default=None, repr=False
     )
+    ca_file: Annotated[Path | None, unset("the system's authorities"), CA_FILE] = None
     history: Annotated[
         WholeNumber,
         named("last"),  # SCALECHAT_HISTORY already is the server's

@@ -4,6 +4,8 @@ from typing import Literal
 
 from cyclopts import Group, Parameter
 
+from scalechat.values import about
+
 Fanout = Literal["coalesced", "encode-once", "per-client"]
 SlowConsumer = Literal["disconnect", "drop_oldest", "drop_newest", "latest", "pause"]
 HeartbeatPhase = Literal["spread", "together"]
@@ -13,6 +15,8 @@ Arrivals = Literal["fixed", "jittered", "poisson"]
 Loop = Literal["open", "closed"]
 Target = Literal["scalechat", "plain", "template"]
 Vary = Literal["clients", "rate", "rooms"]
+
+CA_FILE = about("PEM file with the authorities or certificates to trust, instead of the system's, for wss://.")
 
 DEFAULT_URL = "ws://localhost:8080/ws"
 

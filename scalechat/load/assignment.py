@@ -40,5 +40,7 @@ class Assignment:
     """Where the server's metrics may be; None to not look."""
     stated: Mapping[str, Scalar]
     """What the server said about itself when it was greeted."""
+    warning: str | None = None
+    """What a person should know before it begins."""
     beginning: Beginning | None = None
     """Agreed upon with other processes; None: the run starts when it is made."""

@@ -34,6 +34,7 @@ def print_summary(outcome: RunOutcome, console: Console) -> None:
     lines = [
         ("verdict", verdict),
         *(("", text) for text in distrust),
+        *([("", Text(f"! {outcome.failed_dials}", style="yellow"))] if outcome.failed_dials else []),
         *([("", Text(f"! {CLOSED_LOOP}", style="bold yellow"))] if summary.loop == "closed" else []),
         *(("", _objective(objective)) for objective in summary.objectives),
         ("load", Text(_load(figures))),

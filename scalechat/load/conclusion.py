@@ -54,6 +54,8 @@ class RunOutcome:
     exit_code: int
     summary: Summary
     manifest: Manifest
+    failed_dials: str | None = None
+    """What a person should know about connections that the server did not take."""
 
 
 def judgement_of(parts: Sequence[Part], slos: tuple[Slo, ...], distrust: Sequence[Reason]) -> Judgement:
@@ -156,7 +158,10 @@ def conclude(
         loop=todo.config.loop,
     )
     written = writer.finish(manifest, summary)
-    return RunOutcome(writer.run_dir, judgement.exit_code, summary, written)
+    facts = whole_facts([part.facts for part in parts])
+    refused = facts.failed_dials - facts.own_failures
+    told = f"{refused:,} connections did not come about: {facts.failure_example}" if refused else None
+    return RunOutcome(writer.run_dir, judgement.exit_code, summary, written, told)
 
 
 def _target(todo: Assignment, parts: Sequence[Part]) -> Target:

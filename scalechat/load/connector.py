@@ -6,6 +6,7 @@ clients fail for the same reason and a person wants one line about it.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import socket
@@ -14,18 +15,24 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import trio
 import trio_websocket
 
-from scalechat.config import OperationalError
+from scalechat.client.tls import tls_context, what_is_wrong
+from scalechat.config import OperationalError, ScaleChatError
 from scalechat.values import redact_url
 from scalechat.wire.messages import SUBPROTOCOL
 
 CLIENTS_PER_ADDRESS: Final = 20_000
 """From one loopback address to one port. Linux has 28,000 ephemeral ports; some linger in TIME_WAIT."""
+OWN: Final = "local"
+"""The kind of failures that are this machine's own: no port, open file or memory is left."""
+_OWN_ERRNOS: Final = frozenset((errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_PORT_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _PROTOCOL_LIBRARIES: Final = frozenset(("trio_websocket", "wsproto", "h11"))
 
 Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
@@ -38,6 +45,10 @@ class Link:
 
     stream: trio.abc.Stream
     sock: socket.socket | None = None
+
+
+class NoTarget(OperationalError):
+    """There is no server that could be loaded; one line that says what there is."""
 
 
 class Connector(Protocol):
@@ -74,13 +85,16 @@ class TcpConnector:
         self._clients_per_address = clients_per_address
 
     @classmethod
-    async def resolve(cls, url: str, clients_per_address: int = CLIENTS_PER_ADDRESS) -> TcpConnector:
+    async def resolve(
+        cls, url: str, tls: ssl.SSLContext | None = None, clients_per_address: int = CLIENTS_PER_ADDRESS
+    ) -> TcpConnector:
         """Find the target's address: the first one that takes a connection.
 
+        `tls`: whom to trust, if the URL asks for TLS; whom the system trusts, unless given.
         `clients_per_address`: how many clients dial from each source address, where there are several.
 
         Raises:
-            OperationalError: the name is unknown, or nobody listens; one line that says what to do.
+            NoTarget: the name is unknown, or nobody listens; one line that says what to do.
         """
         parts = urlsplit(url)
         secure = parts.scheme == "wss"
@@ -89,11 +103,10 @@ class TcpConnector:
         try:
             found = await trio.socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)
         except OSError as error:
-            raise OperationalError(f"cannot resolve {hostname!r} ({error.strerror}): check --server-url") from error
+            raise NoTarget(f"cannot resolve {hostname!r} ({error.strerror}): check --server-url") from error
         failure = "no address"
         for family, _type, _protocol, _name, address in found:
-            tls = ssl.create_default_context() if secure else None
-            connector = cls(url, family, address, tls, clients_per_address)
+            connector = cls(url, family, address, (tls or tls_context()) if secure else None, clients_per_address)
             try:
                 with trio.fail_after(10):
                     link = await connector._open_tcp(0)
@@ -105,7 +118,7 @@ class TcpConnector:
                 continue
             await trio.aclose_forcefully(link.stream)
             return connector
-        raise OperationalError(
+        raise NoTarget(
             f"cannot connect to {redact_url(url)} ({failure}): is a server running there? "
             "(python -m scalechat serve, or give --server-url)"
         )
@@ -139,13 +152,33 @@ class TcpConnector:
             raise
         return Link(trio.SocketStream(wrapped), sock)
 
+    def without_port(self, clients: int, ports: int | None) -> int:
+        """How many of so many clients find no port left on this machine, if an address has `ports` of them."""
+        if ports is None:
+            return 0
+        full, others = divmod(clients, self._clients_per_address) if self._has_sources else (0, clients)
+        return full * max(0, self._clients_per_address - ports) + max(0, others - ports)
+
+    @property
+    def _has_sources(self) -> bool:
+        """Linux has all of 127.0.0.0/8."""
+        ipv4 = sys.platform == "linux" and self._family == socket.AF_INET
+        return ipv4 and ipaddress.ip_address(str(self._address[0])).is_loopback
+
     def _source(self, client: int) -> str | None:
-        """127.0.0.2, 127.0.0.3… for clients beyond what one loopback address has ports for (Linux has them all)."""
-        if client < self._clients_per_address or sys.platform != "linux" or self._family != socket.AF_INET:
-            return None
-        if not ipaddress.ip_address(str(self._address[0])).is_loopback:
+        """127.0.0.2, 127.0.0.3… for clients beyond what one loopback address has ports for."""
+        if client < self._clients_per_address or not self._has_sources:
             return None
         return str(ipaddress.ip_address("127.0.0.1") + client // self._clients_per_address)
+
+
+def ephemeral_ports() -> int | None:
+    """How many connections one address of this machine can have to one address and port; None if it does not say."""
+    try:
+        low, high = map(int, _PORT_RANGE.read_text(encoding="ascii").split())
+    except (OSError, ValueError):
+        return None
+    return high - low + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +220,13 @@ def failure_of(error: BaseException) -> Failure | None:
         case NotOffered() | HungUp():
             return Failure("rejected", str(first))
         case ssl.SSLError():
-            reason = getattr(first, "verify_message", None) or getattr(first, "reason", None) or first
-            return Failure("other", f"no TLS ({reason}); check ws:// or wss:// in --server-url")
+            anyway = " (--insecure takes it all the same)" if isinstance(first, ssl.SSLCertVerificationError) else ""
+            return Failure("other", what_is_wrong(first) + anyway)
+        case OSError(errno=errno.EADDRNOTAVAIL):
+            advice = "no port is left, see net.ipv4.ip_local_port_range and --clients-per-address"
+            return Failure(OWN, f"{_words(first)} ({advice})")
         case OSError():
-            return Failure("other", _words(first))
+            return Failure(OWN if first.errno in _OWN_ERRNOS else "other", _words(first))
         case trio.BrokenResourceError() if isinstance(first.__cause__, ssl.SSLError):
             return failure_of(first.__cause__)  # so Trio reports a failed TLS handshake
         case trio.BrokenResourceError() | trio.ClosedResourceError():
@@ -213,6 +249,11 @@ def _module_of(error: BaseException) -> str:
     """Where it was raised."""
     frames = list(traceback.walk_tb(error.__traceback__))
     return str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
+
+
+def told_in(error: BaseException) -> ScaleChatError | None:
+    """What a person should know of an error, or of a group; None for a bug of ours."""
+    return next((leaf for leaf in leaves(error) if isinstance(leaf, ScaleChatError)), None)
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

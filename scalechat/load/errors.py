@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 USUAL: Final = (
-    *("connect_refused", "connect_timeout", "connect_rejected", "connect_other"),
+    *("connect_refused", "connect_timeout", "connect_rejected", "connect_local", "connect_other"),
     *("closed_1006", "closed_4008", "connection", "send_refused", "server_error", "scrape"),
 )
 """What is counted from the start, as zero: a counter that appears with its first error has no rate of it."""

@@ -7,6 +7,7 @@ import platform
 
 import trio
 
+from scalechat.load.connector import OWN
 from scalechat.load.ending import Ending
 from scalechat.load.health import cpu_model, cpu_quota_cores
 from scalechat.load.instruments import Instruments
@@ -30,6 +31,8 @@ def own_part(
     """After `Instruments.finish`. `publishing`: None when the run ended before anybody was to publish."""
     recorder, timeline, observer = instruments.recorder, instruments.timeline, instruments.observer
     counters, course = recorder.counters, recorder.plan.course
+    failures, kinds = counters.connect_failures, instruments.errors.kinds
+    blamed = [f"connect_{kind}" for kind in (OWN, *failures)]
     return Part(
         worker=this_worker(recorder.plan.share.index),
         facts=Facts(
@@ -43,13 +46,16 @@ def own_part(
             intended=0 if publishing is None else publishing.intended,
             in_time=0 if publishing is None else publishing.in_time,
             late=0 if publishing is None else publishing.late,
+            failed_dials=sum(failures.values()),
+            own_failures=failures.get(OWN, 0),
+            failure_example=next((kinds[kind].example for kind in blamed if kind in kinds), None),
         ),
         steady=measurement.steady(peak_clients=instruments.journal.peak_open, observer=observer),
         ledger=_ledger(recorder),
         counted={
             "evicted": counters.evicted,
             "disconnects": counters.disconnects,
-            "connect_failures": sum(counters.connect_failures.values()),
+            "connect_failures": sum(failures.values()),
             "errors": instruments.errors.total,
         },
         totals=recorder.windows.totals,

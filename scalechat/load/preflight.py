@@ -15,8 +15,17 @@ import trio_websocket
 
 from scalechat.client.shared_reader import SharedReader
 from scalechat.client.transport import LaneStream
-from scalechat.config import LoadConfig, OperationalError, UsageError, public_values
-from scalechat.load.connector import Connector, Failure, HungUp, NotOffered, failure_of
+from scalechat.config import LoadConfig, UsageError, public_values
+from scalechat.load.connector import (
+    Connector,
+    Failure,
+    HungUp,
+    NoTarget,
+    NotOffered,
+    TcpConnector,
+    ephemeral_ports,
+    failure_of,
+)
 from scalechat.load.dialects import Dialect, Entered, Names, Refused, Reply
 from scalechat.load.health import raise_file_limit
 from scalechat.load.results import Scalar
@@ -39,11 +48,25 @@ def require_files(clients: int) -> None:
         )
 
 
+def ports_warning(connector: TcpConnector, clients: int) -> str | None:
+    """A line, if this machine has too few ports for so many clients. They are tried all the same: an experiment may
+    mean it, and a run that lacked ports is invalid by itself."""
+    ports = ephemeral_ports()
+    lacking = connector.without_port(clients, ports)
+    if not lacking:
+        return None
+    return (
+        f"{lacking} of {clients} clients will find no port: an address of this machine has {ports} for one server "
+        "(net.ipv4.ip_local_port_range); widen that, load from more machines, or on loopback lower "
+        "--clients-per-address"
+    )
+
+
 async def greet(connector: Connector, dialect: Dialect, names: Names, config: LoadConfig) -> dict[str, Scalar]:
     """Connect once and leave again; returns the limits the server states, if any.
 
     Raises:
-        OperationalError: there is no server that could be loaded; one line that says what there is.
+        NoTarget: there is no server that could be loaded; one line that says what there is.
     """
     greeting = _Greeting(dialect, names)
     failure: Failure | None = None
@@ -57,7 +80,7 @@ async def greet(connector: Connector, dialect: Dialect, names: Names, config: Lo
         if failure is None:
             raise
     if failure is not None:
-        raise OperationalError(f"cannot load {public_values(config)['server_url']}: {failure.text}")
+        raise NoTarget(f"cannot load {public_values(config)['server_url']}: {failure.text}")
     return {} if greeting.limits is None else _stated(greeting.limits)
 
 

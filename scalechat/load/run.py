@@ -144,6 +144,8 @@ class Run:
         self._instruments.enter(PhaseNumber.RAMP, None)
         if self._plan.is_closed_loop and self._plan.share.index == 0:
             self._instruments.say("closed_loop", CLOSED_LOOP, CLOSED_LOOP)
+        if self._todo.warning is not None:
+            self._instruments.say("warning", self._todo.warning, self._todo.warning)
         there = [client for client in self._clients if client.number < self._plan.course.legs[0].clients]
         start_ns = self._instruments.timeline.start_ns
         await dial_as_planned(there, load, self._plan, self._ending, self._clock, start_ns=start_ns)

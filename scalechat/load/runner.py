@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scalechat.config import LoadConfig, ScaleChatError
+from scalechat.config import LoadConfig
 from scalechat.load.company import Alone
 from scalechat.load.conclusion import RunOutcome, conclude
-from scalechat.load.connector import Connector, leaves
+from scalechat.load.connector import Connector, told_in
 from scalechat.load.ending import Interruption
 from scalechat.load.fleet.single_machine import run_processes
 from scalechat.load.live import Nobody, Watcher
@@ -52,7 +52,4 @@ async def run_load(
             return conclude(writer, todo, [part])
     except BaseExceptionGroup as group:
         # The only place that unpacks groups: a full disk met by a task of the run is one line for a person.
-        for error in leaves(group):
-            if isinstance(error, ScaleChatError):
-                raise error from None
-        raise
+        raise told_in(group) or group from None

@@ -34,14 +34,13 @@ class MetricsPage:
 
     host: str
     port: int
-    tls: bool
+    tls: ssl.SSLContext | None = None
 
     @classmethod
-    def of(cls, server_url: str) -> MetricsPage:
-        """The page beside a ``ws://`` or ``wss://`` URL."""
+    def of(cls, server_url: str, tls: ssl.SSLContext | None = None) -> MetricsPage:
+        """The page beside a ``ws://`` or ``wss://`` URL; `tls` says whom to trust with the latter."""
         parts = urlsplit(server_url)
-        tls = parts.scheme == "wss"
-        return cls(parts.hostname or "", parts.port or (443 if tls else 80), tls)
+        return cls(parts.hostname or "", parts.port or (80 if tls is None else 443), tls)
 
     @property
     def node(self) -> str:
@@ -71,9 +70,9 @@ class MetricsPage:
 
     async def _get(self, path: str) -> tuple[int, bytes]:
         stream: trio.abc.Stream
-        if self.tls:
+        if self.tls is not None:
             stream = await trio.open_ssl_over_tcp_stream(
-                self.host, self.port, ssl_context=ssl.create_default_context(), https_compatible=True
+                self.host, self.port, ssl_context=self.tls, https_compatible=True
             )
         else:
             stream = await trio.open_tcp_stream(self.host, self.port)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import secrets
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import trio
 
+from scalechat.client.tls import tls_context
 from scalechat.config import LoadConfig, OperationalError
 from scalechat.load.assignment import Assignment
 from scalechat.load.connector import Connector, TcpConnector
 from scalechat.load.dialects import Dialect, Names, Plain, ScaleChatV1
 from scalechat.load.ending import Interruption
 from scalechat.load.plan import EVERYTHING, Plan, Share
-from scalechat.load.preflight import greet, require_files
+from scalechat.load.preflight import greet, ports_warning, require_files
 from scalechat.load.results import Scalar
 from scalechat.load.scrape import MetricsPage
 from scalechat.load.slo import parse_slo
@@ -55,12 +58,16 @@ async def assign(
     dialect = _dialect_of(config)
     names = Names.of(config, secrets.randbits(32) if run is None else run)
     stated: Mapping[str, Scalar] = {}
-    page = None
-    async with _unless_asked(interruption):
+    page = warning = None
+    async with unless_asked(interruption):
         if connector is None:
             require_files(len(plan.mine()))
-            connector = await TcpConnector.resolve(config.server_url, config.clients_per_address)
-            page = MetricsPage.of(config.server_url) if share.index == 0 else None
+            tls = _trust(config)
+            connector = await TcpConnector.resolve(config.server_url, tls, config.clients_per_address)
+            page = MetricsPage.of(config.server_url, tls) if share.index == 0 else None
+            if config.rendezvous is not None or share.index == 0:
+                here = config.clients if config.rendezvous is None else len(plan.mine())
+                warning = ports_warning(connector, here)
         if is_first:
             stated = await greet(connector, dialect, names, config)
     return Assignment(
@@ -73,6 +80,7 @@ async def assign(
         connector=connector,
         page=page,
         stated=stated,
+        warning=warning,
     )
 
 
@@ -80,11 +88,18 @@ def greeter(config: LoadConfig) -> Callable[[], Awaitable[None]]:
     """Something that connects to the target once and leaves again; raises `OperationalError` where it cannot."""
     dialect, names = _dialect_of(config), Names.of(config, secrets.randbits(32))
 
+    tls = _trust(config)
+
     async def hello() -> None:
-        connector = await TcpConnector.resolve(config.server_url)
+        connector = await TcpConnector.resolve(config.server_url, tls)
         await greet(connector, dialect, names, config)
 
     return hello
+
+
+def _trust(config: LoadConfig) -> ssl.SSLContext | None:
+    secure = urlsplit(config.server_url).scheme == "wss"
+    return tls_context(config.ca_file, insecure=config.insecure) if secure else None
 
 
 def _dialect_of(config: LoadConfig) -> Dialect:
@@ -94,7 +109,7 @@ def _dialect_of(config: LoadConfig) -> Dialect:
 
 
 @asynccontextmanager
-async def _unless_asked(interruption: Interruption) -> AsyncIterator[None]:
+async def unless_asked(interruption: Interruption) -> AsyncIterator[None]:
     """Give up the body when the interruption is asked for: nothing is under way that would have to be written."""
     async with trio.open_nursery() as nursery:
 

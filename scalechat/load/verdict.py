@@ -56,6 +56,12 @@ class Facts:
 
     clock_error_ns: int = 0
     """How wrong this process' clock may be where latencies are measured across machines."""
+    failed_dials: int = 0
+    """Connections that did not come about."""
+    own_failures: int = 0
+    """Those of them for which this machine had no port, open file or memory left."""
+    failure_example: str | None = None
+    """What was said about one of them, of the latter if there are any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ class Judgement:
 
 def whole_facts(each: Sequence[Facts]) -> Facts:
     """The facts of a run of several processes: loads add up, and of what a generator may suffer the worst counts."""
+    by_blame = sorted(each, key=lambda facts: -facts.own_failures)
     return Facts(
         interrupted=any(facts.interrupted for facts in each),
         completed=all(facts.completed for facts in each),
@@ -82,6 +89,9 @@ def whole_facts(each: Sequence[Facts]) -> Facts:
         in_time=sum(facts.in_time for facts in each),
         late=sum(facts.late for facts in each),
         clock_error_ns=sum(sorted(facts.clock_error_ns for facts in each)[-2:]),  # of two clocks, one against the other
+        failed_dials=sum(facts.failed_dials for facts in each),
+        own_failures=sum(facts.own_failures for facts in each),
+        failure_example=next((facts.failure_example for facts in by_blame if facts.failure_example is not None), None),
     )
 
 
@@ -188,6 +198,9 @@ def _generator_reasons(facts: Facts, slos: Sequence[Slo]) -> list[Reason]:
     if facts.send_lag_p50_ns is not None and facts.send_lag_p50_ns > MAX_SEND_LAG_NS:
         text = f"half of the messages left the load client more than {facts.send_lag_p50_ns / 1e6:.1f} ms late"
         reasons.append(Reason(code="generator_send_lag", text=text + starved))
+    if facts.own_failures:
+        text = f"{facts.own_failures:,} connections failed on the load client's own machine: {facts.failure_example}"
+        reasons.append(Reason(code="generator_connections", text=text))
     if facts.intended and facts.late / facts.intended > 1 - MIN_ACHIEVED:
         text = f"the load client did not get to {facts.late:,} of {facts.intended:,} messages in time"
         reasons.append(Reason(code="generator_behind", text=text + starved))

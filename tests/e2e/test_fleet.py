@@ -189,21 +189,35 @@ def unused_port() -> int:
 
 
 def test_who_did_not_come_is_named(server: ServerProcess, redis: RedisServer, tmp_path: Path) -> None:
-    """One line, nothing written, nothing left."""
-    meeting = ["--rendezvous", redis.url, "--expected-instances", "3", "--rendezvous-timeout", "0.3"]
-    process = load(server, tmp_path, *meeting, "--instance", "0")
-    _, said = process.communicate(timeout=FINISHED_S)
-    assert process.returncode == 1
-    assert "error: instances 1, 2 of 3 did not come within 0.3 s" in said
+    """One line, also for who did come; nothing written."""
+    meeting = ["--rendezvous", redis.url, "--expected-instances", "3"]
+    came = load(server, tmp_path, *meeting, "--instance", "1")
+    eventually(lambda: redis.cli("exists", "scalechat:load:load:place:1") == "1", "instance 1")
+    first = load(server, tmp_path, *meeting, "--instance", "0", "--rendezvous-timeout", "0.3")
+    said = [process.communicate(timeout=FINISHED_S)[1] for process in (first, came)]
+    assert (first.returncode, came.returncode) == (1, 1)
+    assert "error: instance 2 of 3 did not come within 0.3 s" in said[0]
+    assert "error: instance 0 ended the run: instance 2 of 3 did not come within 0.3 s" in said[1]
     assert not list(tmp_path.iterdir())
-    assert redis.cli("dbsize") == "0"
+
+
+def test_an_instance_that_cannot_begin_tells_the_others(
+    server: ServerProcess, redis: RedisServer, tmp_path: Path
+) -> None:
+    """All end with its reason, and not because somebody was silent."""
+    (tmp_path / "a file").write_text("")
+    meeting = ["--rendezvous", redis.url, "--expected-instances", "2", "--duration", "60"]
+    fleet = [load(server, tmp_path / out, *meeting, "--instance", i) for out, i in (("runs", "0"), ("a file", "1"))]
+    said = [process.communicate(timeout=FINISHED_S)[1] for process in fleet]
+    assert [process.returncode for process in fleet] == [1, 1]
+    assert all("error: cannot write the run to" in words for words in said), said
 
 
 def test_a_place_that_is_taken_and_a_redis_that_is_not_there_are_one_line(
     server: ServerProcess, redis: RedisServer, tmp_path: Path
 ) -> None:
     """What to do stands in it."""
-    redis.cli("set", "scalechat:load:load:place:1", "somebody", "ex", "10")
+    redis.cli("set", "scalechat:load:load:place:1", "somebody", "ex", "600")
     meeting = ["--expected-instances", "2", "--instance", "1"]
     taken = load(server, tmp_path, "--rendezvous", redis.url, *meeting)
     away = load(server, tmp_path, "--rendezvous", f"unix://{tmp_path}/none.sock", *meeting)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 import trio_websocket
+import trustme
 from trio.testing import MockClock
 
 from scalechat.config import LoadConfig, OperationalError, UsageError
 from scalechat.load.connector import Failure, TcpConnector, failure_of
-from scalechat.load.preflight import require_files
+from scalechat.load.preflight import ports_warning, require_files
 from scalechat.load.runner import Interruption, run_load
 
 from .broadcaster import Broadcaster
@@ -124,6 +128,58 @@ async def test_clients_beyond_what_an_address_may_have_dial_from_the_next_one() 
     assert sources == ["127.0.0.1", "127.0.0.1", "127.0.0.2"]
 
 
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_server_with_tls_is_one_whose_certificate_is_trusted(trusted: bool, tmp_path: Path) -> None:
+    """`--ca-file` is enough; without it the line says so, and what else can be done."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    async with trio.open_nursery() as nursery:
+
+        async def page(stream: trio.abc.Stream) -> None:
+            with suppress(trio.BrokenResourceError):
+                await serve_a_page(stream)
+
+        listeners = await nursery.start(partial(trio.serve_ssl_over_tcp, page, 0, context, host="127.0.0.1"))
+        config = LoadConfig(
+            server_url=f"wss://127.0.0.1:{listeners[0].transport_listener.socket.getsockname()[1]}/ws",
+            ca_file=tmp_path / "ca.pem" if trusted else None,
+        )
+        with trio.fail_after(10), pytest.raises(OperationalError) as refused:
+            await run_load(config, {})
+        nursery.cancel_scope.cancel()
+    words = str(refused.value)
+    if trusted:
+        assert "the server answered HTTP 200 instead of a WebSocket" in words
+    else:
+        assert "nobody trusted here has signed its certificate" in words
+        assert words.endswith("--ca-file names a file with who has (--insecure takes it all the same)")
+
+
+@pytest.mark.parametrize(
+    "host, clients, ports, lacking",
+    [
+        ("127.0.0.1", 100, 50, 0),  # 40 an address
+        ("127.0.0.1", 100, 30, 20),  # ten too many at each full address
+        ("127.0.0.1", 100, None, 0),
+        ("192.0.2.1", 100, 50, 50),  # a machine has one address to others
+        ("192.0.2.1", 50, 50, 0),
+    ],
+)
+def test_clients_without_a_port_are_known_beforehand(host: str, clients: int, ports: int | None, lacking: int) -> None:
+    """By arithmetic: each connection of one address to one server needs a port of its own."""
+    connector = TcpConnector(f"ws://{host}/ws", socket.AF_INET, (host, 80), None, clients_per_address=40)
+    assert connector.without_port(clients, ports) == lacking
+
+
+def test_ports_that_will_not_do_are_a_line() -> None:
+    """No machine has a million of them; a few are always there."""
+    connector = TcpConnector("ws://192.0.2.1/ws", socket.AF_INET, ("192.0.2.1", 80), None)
+    assert (ports_warning(connector, 1_000_000) or "").endswith("lower --clients-per-address")
+    assert ports_warning(connector, 1) is None
+
+
 async def test_a_name_nobody_has_is_told() -> None:
     """`.invalid` never resolves (RFC 2606)."""
     with pytest.raises(OperationalError, match=r"cannot resolve 'nobody\.invalid'"):
@@ -141,6 +197,10 @@ def test_every_kind_of_failure_has_its_words() -> None:
     refused = ExceptionGroup("", [ExceptionGroup("", [ConnectionRefusedError(111, "x")])])
     assert failure_of(refused) == Failure("refused", "connection refused")
     assert failure_of(OSError(113, "x")) == Failure("other", "no route to host")
+    assert failure_of(OSError(24, "x")) == Failure("local", "too many open files")
+    no_port = failure_of(OSError(99, "x"))
+    assert no_port is not None
+    assert (no_port.kind, no_port.text.partition(" (")[0]) == ("local", "cannot assign requested address")
     assert failure_of(trio.TooSlowError()) == Failure("timeout", "not open in time")
     rejected = trio_websocket.ConnectionRejected(401, (), None)
     assert failure_of(rejected) == Failure("rejected", "the server answered HTTP 401 instead of a WebSocket")

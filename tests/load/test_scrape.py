@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -38,7 +39,7 @@ async def answering(answer: Callable[[trio.SocketStream], Awaitable[None]]) -> A
     """A page that is answered so, for the body."""
     async with trio.open_nursery() as nursery:
         (listener,) = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
-        yield MetricsPage("127.0.0.1", listener.socket.getsockname()[1], tls=False)
+        yield MetricsPage("127.0.0.1", listener.socket.getsockname()[1])
         nursery.cancel_scope.cancel()
 
 
@@ -92,8 +93,9 @@ async def test_something_that_is_no_http_has_no_metrics() -> None:
 
 def test_the_page_is_beside_the_websocket() -> None:
     """Same host, same port."""
-    assert MetricsPage.of("ws://h/ws") == MetricsPage("h", 80, tls=False)
-    assert MetricsPage.of("wss://h:8443/ws?x=1") == MetricsPage("h", 8443, tls=True)
+    tls = ssl.create_default_context()
+    assert MetricsPage.of("ws://h/ws") == MetricsPage("h", 80)
+    assert MetricsPage.of("wss://h:8443/ws?x=1", tls) == MetricsPage("h", 8443, tls)
 
 
 def measured() -> LoadCollector:
@@ -110,7 +112,7 @@ def measured() -> LoadCollector:
 
 
 async def our_samples(port: int) -> dict[tuple[str, str | None], float]:
-    samples: list[Sample] = await MetricsPage("127.0.0.1", port, tls=False).scrape()
+    samples: list[Sample] = await MetricsPage("127.0.0.1", port).scrape()
     return {(sample.name, labels_text(sample)): sample.value for sample in samples}
 
 

@@ -54,6 +54,7 @@ def test_a_missed_objective_fails_the_run() -> None:
         (replace(GOOD, loop_lag_p99_ns=5_000_001), "generator_loop_lag"),
         (replace(GOOD, send_lag_p50_ns=10_000_001), "generator_send_lag"),
         (replace(GOOD, in_time=979, late=21), "generator_behind"),
+        (replace(GOOD, failed_dials=2, own_failures=1, failure_example="no port"), "generator_connections"),
     ],
 )
 @pytest.mark.parametrize("missing", [0, 1])
@@ -72,6 +73,7 @@ def test_an_overloaded_generator_proves_nothing_either_way(facts: Facts, code: s
         replace(GOOD, loop_lag_p99_ns=5_000_000),
         replace(GOOD, send_lag_p50_ns=10_000_000),
         replace(GOOD, in_time=980, late=20),
+        replace(GOOD, failed_dials=2, failure_example="connection refused"),
         replace(GOOD, clock_error_ns=5_000_000),
     ],
 )

@@ -48,6 +48,11 @@ async def _search_and_tell(config: CapacityConfig, sources: Mapping[str, str]) -
 def _print(outcome: SearchOutcome, console: Console) -> None:
     style = {0: "bold green", 99: "bold red"}.get(outcome.exit_code, "bold yellow")
     lines = [("capacity", Text(outcome.text, style=style))]
+    lines += [
+        ("", Text(f"! {why.text}", style="yellow"))
+        for why in outcome.summary.validity.reasons
+        if why.text != outcome.text
+    ]
     figures = outcome.summary.figures
     if "delivery_p99" in figures:
         p99, delivered = figures["delivery_p99"].value, figures["delivered_per_s"].value

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from scalechat.config import CapacityConfig, LoadConfig, OperationalError
+from scalechat.config import CapacityConfig, LoadConfig, OperationalError, ScaleChatError, UsageError
 from scalechat.load.capacity.calm import Calm
 from scalechat.load.capacity.decision import Observation, Probe, Search, Verdict
 from scalechat.load.capacity.observing import observe
@@ -15,6 +15,7 @@ from scalechat.load.capacity.quantity import Quantity
 from scalechat.load.capacity.record import SearchRecord
 from scalechat.load.capacity.telling import answer_text, number, saw, trying
 from scalechat.load.conclusion import RunOutcome
+from scalechat.load.connector import NoTarget
 from scalechat.load.ending import Interruption
 from scalechat.load.live import Watcher
 from scalechat.load.results import RunWriter, SearchRow, Summary
@@ -100,23 +101,32 @@ class Searching:
         return step
 
     async def _probe(self, probe: Probe, probes: Path) -> tuple[Observation | None, RunOutcome | None]:
-        """What the probe shows; no observation when it was interrupted."""
+        """What the probe shows; no observation when the search is to end."""
         config = self._quantity.at(probe.value, probes)
         try:
             outcome = await self._carry_out(
                 config, self._sources, watcher=self._watcher, interruption=self._interruption
             )
-        except OperationalError as error:
+        except ScaleChatError as error:
             if self._interruption.asked.is_set():
                 return None, None
             if not self._has_measured:
                 raise
-            # The server took the load before this one and now does not even greet.
-            return Observation(probe.value, "failed", str(error)), None
+            return self._unplayed(probe, error), None
         self._has_measured = True
         if self._interruption.asked.is_set():
             return None, outcome
         return observe(probe.value, outcome, self._slos), outcome
+
+    def _unplayed(self, probe: Probe, error: ScaleChatError) -> Observation | None:
+        """There is no run of this probe, and there was one of less load before."""
+        match error:
+            case NoTarget():  # The server took that load and now does not even greet.
+                return Observation(probe.value, "failed", str(error))
+            case UsageError():  # Too many clients for this machine's open files, say.
+                return Observation(probe.value, "generator", str(error))
+        self._stopped = str(error)
+        return None
 
     async def _is_ready(self) -> bool:
         """Wait for the server; False when the search is to end here."""

@@ -54,9 +54,9 @@ def answer_text(verdict: Verdict, unit: str) -> str:
         case "ceiling":
             return f"at least {held}: that is --max"
         case "generator" if verdict.held is not None:
-            return f"at least {held}, generator-limited: at {failed} the load client measured itself"
+            return f"at least {held}, generator-limited: at {failed} the load client was the limit"
         case "generator":
-            return f"cannot tell: already at {failed} {unit} the load client measured itself"
+            return f"cannot tell: already at {failed} {unit} the load client was the limit"
         case "unclear" if verdict.held is not None:
             return f"at least {held}; what happens at {failed} cannot be told"
         case "unclear":

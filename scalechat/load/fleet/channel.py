@@ -14,7 +14,7 @@ _READ: Final = 64 * 1024
 
 
 class Gone(Exception):
-    """The other end is not there any more."""
+    """The other end is not there any more; the text says why, when that is known."""
 
 
 class Channel(Protocol):

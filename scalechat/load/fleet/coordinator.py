@@ -11,9 +11,10 @@ from typing import Final
 import msgspec
 import trio
 
-from scalechat.config import OperationalError
+from scalechat.config import OperationalError, ScaleChatError
 from scalechat.load.assignment import Assignment
 from scalechat.load.conclusion import RunOutcome, conclude
+from scalechat.load.connector import told_in
 from scalechat.load.ending import Interruption
 from scalechat.load.exposition import LoadCollector, serve_metrics
 from scalechat.load.fleet.agreement import Agreement, Letter
@@ -21,6 +22,7 @@ from scalechat.load.fleet.channel import Channel, Gone
 from scalechat.load.fleet.merging import Merge
 from scalechat.load.fleet.messages import (
     Bye,
+    CalledOff,
     Counted,
     Failed,
     FromWorker,
@@ -88,6 +90,8 @@ class Coordinator:
         self._tallies = Tallies(len(peers))
         self._snapshots: dict[int, Snapshot] = {}
         self._noted: set[str] = set()
+        self._failure: ScaleChatError | None = None
+        """Why there will be no run."""
         self._over = trio.Event()
 
     async def carry_out(self) -> RunOutcome:
@@ -99,14 +103,21 @@ class Coordinator:
         async with trio.open_nursery() as nursery:
             for index in range(len(self._peers)):
                 nursery.start_soon(self._converse, index)
-            async with trio.open_nursery() as meanwhile:
-                await self._serve_metrics(meanwhile)
-                meanwhile.start_soon(self._obey)
-                meanwhile.start_soon(self._look)
-                await self._over.wait()
-                meanwhile.cancel_scope.cancel()
-            outcome = self._write()
-            await self._say_goodbye(outcome)
+            try:
+                async with trio.open_nursery() as meanwhile:
+                    await self._serve_metrics(meanwhile)
+                    meanwhile.start_soon(self._obey)
+                    meanwhile.start_soon(self._look)
+                    await self._over.wait()
+                    meanwhile.cancel_scope.cancel()
+                if self._failure is not None:
+                    raise self._failure
+                outcome = self._write()
+            except (ScaleChatError, ExceptionGroup) as error:
+                await self._call_off(error)
+                raise
+            bye = Bye(outcome.exit_code, outcome.summary.verdict, str(outcome.run_dir))
+            await self._say_goodbye(bye, self._agreement.living)
             nursery.cancel_scope.cancel()
         return outcome
 
@@ -122,12 +133,14 @@ class Coordinator:
                     with trio.fail_after(SILENCE_S):
                         frame = await self._peers[index].channel.receive()
                     self._take(index, decode_worker(frame))
-        except* Gone:
-            pass
+        except* Gone as group:
+            why = str(group.exceptions[0]) or why
         except* trio.TooSlowError:
             why = f"it was silent for {SILENCE_S:g} s"
         except* msgspec.DecodeError as group:
             why = f"it talks nonsense ({group.exceptions[0]})"
+        except* ScaleChatError as group:
+            self._fail(told_in(group))
         self._lose(index, why)
 
     async def _welcome(self, index: int) -> None:
@@ -165,20 +178,26 @@ class Coordinator:
             case Rows(file=file, data=data):
                 self._merge.receive(index, file, data)
             case Failed(text=text, exit_code=code) if not self._agreement.has_started:
-                raise OperationalError(text, code)
+                self._fail(OperationalError(text, code))
             case _:
                 self._send(self._agreement.hear(index, message))
 
     def _lose(self, index: int, why: str) -> None:
         peer = self._peers[index]
-        if not self._agreement.has_started:
-            raise OperationalError(f"{peer.name} was lost before the run began: {why}")
-        peer.abandon()
         letters = self._agreement.lose(index, why)
+        if not self._agreement.has_started:
+            self._fail(OperationalError(f"{peer.name} was lost before the run began: {why}"))
+            return
+        peer.abandon()
         self._tallies.lose(index)
         if index in self._agreement.lost:
             self._watcher.note(f"{peer.name} is lost: {self._agreement.lost[index]}")
         self._send(letters)
+
+    def _fail(self, error: ScaleChatError | None) -> None:
+        """There will be no run; the first reason counts."""
+        self._failure = self._failure or error
+        self._over.set()
 
     def _send(self, letters: Sequence[Letter]) -> None:
         for index, message in letters:
@@ -198,7 +217,7 @@ class Coordinator:
         for asked in (self._interruption.asked, self._interruption.hurry):
             await asked.wait()
             if not self._agreement.has_started:
-                raise OperationalError("interrupted before the first connection", EXIT_INTERRUPTED)
+                self._fail(OperationalError("interrupted before the first connection", EXIT_INTERRUPTED))
             self._send([(index, Interrupt()) for index in self._agreement.living])
 
     async def _look(self) -> None:
@@ -228,12 +247,17 @@ class Coordinator:
         self._merge.clear()
         return outcome
 
-    async def _say_goodbye(self, outcome: RunOutcome) -> None:
-        bye = Bye(outcome.exit_code, outcome.summary.verdict, str(outcome.run_dir))
+    async def _call_off(self, error: Exception) -> None:
+        """Those that we did not start would wait for us."""
+        if (told := told_in(error)) is not None:
+            others = [index for index in self._agreement.living if not self._peers[index].is_ours]
+            await self._say_goodbye(CalledOff(str(told), told.exit_code), others)
+
+    async def _say_goodbye(self, word: Bye | CalledOff, to: Sequence[int]) -> None:
         with trio.move_on_after(FAREWELL_S):
             async with trio.open_nursery() as nursery:
-                for index in self._agreement.living:
-                    self._posts[index].tell(bye)
+                for index in to:
+                    self._posts[index].tell(word)
                     nursery.start_soon(self._posts[index].sent)
 
 

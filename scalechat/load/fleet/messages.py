@@ -2,7 +2,7 @@
 
 A worker says, in this order: `Hello`, `Standing`, `Ready`, `Account`…, `Report`; in between `Ping`, `Progress`,
 `Counted`, `Note`, `Forlorn`, `Rows`; and instead of any of it `Failed`. The coordinator: `Orders`, `Go`, `Begin`,
-`Others`…, `Bye`; in between `Pong`, `Lost`, `Interrupt`, `End`.
+`Others`…, `Bye`; in between `Pong`, `Lost`, `Interrupt`, `End`; and instead of any of it `CalledOff`.
 """
 
 from __future__ import annotations
@@ -188,8 +188,15 @@ class Bye(_Message, frozen=True):
     run_dir: str
 
 
+class CalledOff(_Message, frozen=True):
+    """There will be no run, or nobody to write it."""
+
+    text: str
+    exit_code: int
+
+
 FromWorker = Hello | Standing | Ready | Forlorn | Account | Ping | Progress | Counted | Note | Rows | Report | Failed
-FromCoordinator = Orders | Go | Begin | Others | Clock | Lost | End | Interrupt | Pong | Bye
+FromCoordinator = Orders | Go | Begin | Others | Clock | Lost | End | Interrupt | Pong | Bye | CalledOff
 
 
 def encode(message: FromWorker | FromCoordinator) -> bytes:

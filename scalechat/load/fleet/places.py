@@ -74,6 +74,12 @@ class Places:
                 await self._redis.set(self.key(place.index), place.token, ex=HELD_S)
             await trio.sleep(HOLD_EVERY_S)
 
+    async def present(self, own: Place) -> Sequence[Place]:
+        """Everybody else who is there now, in order."""
+        others = [index for index in range(self._count) if index != own.index]
+        tokens = await self._redis.mget([self.key(index) for index in others]) if others else ()
+        return [Place(index, token.decode()) for index, token in zip(others, tokens, strict=True) if token is not None]
+
     async def find_others(self, own: Place, *, timeout_s: float) -> Sequence[Place]:
         """Everybody else, in order.
 
@@ -83,11 +89,7 @@ class Places:
         found: dict[int, Place] = {}
         with trio.move_on_after(timeout_s):
             while len(found) < self._count - 1:
-                for index in range(self._count):
-                    if index != own.index and index not in found:
-                        token = await self._redis.get(self.key(index))
-                        if token is not None:
-                            found[index] = Place(index, token.decode())
+                found |= {other.index: other for other in await self.present(own) if other.index not in found}
                 await trio.sleep(LOOK_S)
         missing = [index for index in range(self._count) if index != own.index and index not in found]
         if missing:

@@ -23,8 +23,9 @@ WAITING_MAX: Final = 16
 """Messages that wait in Redis for one reader; with chunks of 256 kB these are 4 MB."""
 TTL_MS: Final = 60_000
 """Far longer than anybody is silent, see `coordinator.SILENCE_S`."""
-AWAY_S: Final = 10.0
-"""A Redis that is away for longer has lost us the run: nobody could tell a worker that lives from one that does not."""
+AWAY_S: Final = 8.0
+"""A Redis that is away for longer has lost us the run: nobody could tell a worker that lives from one that does not.
+Shorter than `coordinator.SILENCE_S`, so that it is Redis that gets the blame."""
 ANSWER_S: Final = 2.0
 
 # Whether a message was taken before is what its number says; how far the reader has come likewise.
@@ -92,4 +93,4 @@ class RedisChannel:
                         return await self._redis.eval(script, keys, args)
                 except (RedisError, OSError, trio.TooSlowError):
                     await trio.sleep(10 * POLL_S)
-        raise Gone
+        raise Gone(f"Redis did not answer for {AWAY_S:g} s")

@@ -7,18 +7,21 @@ ship what they measured.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from urllib.parse import urlsplit
 
 import trio
 from coredis import Redis
-from coredis.exceptions import RedisError
+from coredis.exceptions import AuthenticationError, RedisError
 from coredis.retry import NoRetryPolicy
 
-from scalechat.config import LoadConfig, OperationalError
+from scalechat.config import LoadConfig, OperationalError, ScaleChatError
 from scalechat.load.conclusion import RunOutcome
-from scalechat.load.connector import leaves
+from scalechat.load.connector import leaves, told_in
 from scalechat.load.ending import Interruption
+from scalechat.load.fleet.channel import Gone
 from scalechat.load.fleet.coordinator import Coordinator, Peer, boot_id
-from scalechat.load.fleet.messages import Bye, Hello
+from scalechat.load.fleet.messages import Bye, CalledOff, Hello, encode
 from scalechat.load.fleet.places import Place, Places
 from scalechat.load.fleet.processes import started
 from scalechat.load.fleet.redis_channel import ANSWER_S, RedisChannel
@@ -29,7 +32,7 @@ from scalechat.load.own_part import this_worker
 from scalechat.load.pacing import NowNs, monotonic_ns
 from scalechat.load.plan import Share
 from scalechat.load.results import RunWriter
-from scalechat.load.setting_out import assign
+from scalechat.load.setting_out import assign, unless_asked
 from scalechat.values import redact_url
 
 
@@ -52,13 +55,24 @@ async def meet(
         async with redis:
             return await _Meeting(config, sources, watcher, interruption, clock, redis).attend()
     except (RedisError, OSError, ExceptionGroup) as error:
-        for leaf in leaves(error):
-            if isinstance(leaf, OperationalError):
-                raise leaf from None
+        if (told := told_in(error)) is not None:
+            raise told from None
         if all(isinstance(leaf, RedisError | OSError) for leaf in leaves(error)):
-            shown = redact_url(config.rendezvous)
-            raise OperationalError(f"no Redis at {shown} ({next(leaves(error))}): check --rendezvous") from error
+            raise OperationalError(no_redis(config.rendezvous, next(leaves(error)))) from error
         raise
+
+
+def no_redis(url: str, error: BaseException) -> str:
+    """One line about it."""
+    if isinstance(error, AuthenticationError):
+        asked = f"does not accept the user name or password ({str(error).rstrip('.')})"
+        why = asked if urlsplit(url).password else "asks for a password (redis://:PASSWORD@…)"
+        return f"the Redis at {redact_url(url)} {why}: check --rendezvous"
+    cause = error
+    while cause.__cause__ is not None:  # What the system said, not what was made of it on the way up.
+        cause = next(leaves(cause.__cause__))
+    known = isinstance(cause, OSError) and cause.strerror
+    return f"no Redis at {redact_url(url)} ({known or cause}): check --rendezvous"
 
 
 def _client(url: str) -> Redis[bytes]:
@@ -99,8 +113,8 @@ class _Meeting:
                     result: RunOutcome | Bye = await self._coordinate(place)
                 else:
                     channel = RedisChannel(self._redis, *self._places.ways(place))
-                    keys = channel.keys
                     result = await self._work(place, channel)
+                    keys = channel.keys  # After a failure they are left to expire: the last word is still to be read.
                 nursery.cancel_scope.cancel()
         finally:
             with trio.move_on_after(ANSWER_S, shield=True):
@@ -111,15 +125,31 @@ class _Meeting:
         config, count = self._config, self._config.expected_instances
         assert count is not None
         self._watcher.note(f"instance 0 of {count}: waiting for the others")
-        todo = await assign(config, self._sources, self._interruption, share=Share(0, count))
-        others = await self._places.find_others(place, timeout_s=config.rendezvous_timeout_s)
-        channels = [RedisChannel(self._redis, *reversed(self._places.ways(other))) for other in others]
-        with RunWriter.create(config.out) as writer:
+        try:
+            todo = await assign(config, self._sources, self._interruption, share=Share(0, count))
+            async with unless_asked(self._interruption):
+                others = await self._places.find_others(place, timeout_s=config.rendezvous_timeout_s)
+            run = RunWriter.create(config.out)
+        except (ScaleChatError, ExceptionGroup) as error:
+            await self._call_off(place, error)
+            raise
+        with run as writer:
             async with started(1) as own:
-                peers = [*own, *(_peer(other, channel) for other, channel in zip(others, channels, strict=True))]
+                peers = [*own, *(_peer(other, self._channel_to(other)) for other in others)]
                 return await Coordinator(
                     todo, writer, peers, self._watcher, self._interruption, self._clock
                 ).carry_out()
+
+    async def _call_off(self, place: Place, error: Exception) -> None:
+        """Those who have come so far would wait for us."""
+        if (told := told_in(error)) is None:
+            return
+        with trio.move_on_after(ANSWER_S, shield=True), suppress(RedisError, OSError, Gone):
+            for other in await self._places.present(place):
+                await self._channel_to(other).send(encode(CalledOff(str(told), told.exit_code)))
+
+    def _channel_to(self, other: Place) -> RedisChannel:
+        return RedisChannel(self._redis, *reversed(self._places.ways(other)))
 
     async def _work(self, place: Place, channel: RedisChannel) -> Bye:
         config = self._config

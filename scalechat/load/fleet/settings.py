@@ -7,7 +7,9 @@ from typing import Final
 
 from scalechat.config import LoadConfig, OperationalError, public_values
 
-_OWN: Final = frozenset({"instance", "out", "metrics_port", "quiet", "json", "seed", "rendezvous", "scenario"})
+_OWN: Final = frozenset(
+    {"instance", "out", "metrics_port", "quiet", "json", "seed", "rendezvous", "scenario", "ca_file"}
+)
 """Settings in which instances may differ."""
 
 

@@ -13,13 +13,14 @@ import trio
 
 from scalechat.config import LoadConfig, OperationalError, ScaleChatError
 from scalechat.load.assignment import Assignment, Beginning
-from scalechat.load.connector import Connector, leaves
+from scalechat.load.connector import Connector, leaves, told_in
 from scalechat.load.ending import Interruption
 from scalechat.load.fleet.channel import Channel, Gone
 from scalechat.load.fleet.clock import ClockOffset
 from scalechat.load.fleet.membership import Membership
 from scalechat.load.fleet.messages import (
     Bye,
+    CalledOff,
     Counted,
     Failed,
     Hello,
@@ -39,7 +40,7 @@ from scalechat.load.part import Part
 from scalechat.load.plan import Share
 from scalechat.load.results import RunWriter
 from scalechat.load.run import Run
-from scalechat.load.setting_out import assign
+from scalechat.load.setting_out import assign, unless_asked
 
 PING_S: Final = 1.0
 """Between two signs of life, which are measurements of the clock as well."""
@@ -75,6 +76,8 @@ class Worker:
         self._clock = clock
         self._post = Post(channel)
         self._bye: Bye | None = None
+        self._kept: Path | None = None
+        """Tables of ours that nobody else has."""
         self._over = trio.Event()
 
     async def work(self, hello: Hello, *, orders_s: float) -> Bye:
@@ -87,8 +90,11 @@ class Worker:
         try:
             await self._channel.send(encode(hello))
             orders = None
-            with trio.move_on_after(orders_s):
-                orders = decode_coordinator(await self._channel.receive())
+            async with unless_asked(self._interruption):
+                with trio.move_on_after(orders_s):
+                    orders = decode_coordinator(await self._channel.receive())
+            if isinstance(orders, CalledOff):
+                raise _called_off(orders)
             if not isinstance(orders, Orders):
                 raise OperationalError(f"the coordinator of the run did not come within {orders_s:g} s")
             async with trio.open_nursery() as nursery:
@@ -100,7 +106,7 @@ class Worker:
                     raise
                 nursery.cancel_scope.cancel()
         except (ScaleChatError, Gone, ExceptionGroup) as error:
-            raise _reason(error) or error from None
+            raise _reason(error, self._kept) or error from None
         assert self._bye is not None
         return self._bye
 
@@ -127,6 +133,7 @@ class Worker:
         shipped = orders.part_dir is None
         part_dir = config.out / f"{orders.run_id}.{orders.index}" if orders.part_dir is None else Path(orders.part_dir)
         with RunWriter.create(part_dir.parent, run_id=part_dir.name) as writer:
+            self._kept = part_dir if shipped else None
             self._post.tell(Standing())
             part = await self._run(todo, writer, member, offset, is_scraped=orders.is_scraped)
             writer.flush()  # all of it: nothing is finished here, the parts are put together elsewhere
@@ -143,7 +150,8 @@ class Worker:
     async def _run(
         self, todo: Assignment, writer: RunWriter, member: Membership, offset: ClockOffset, *, is_scraped: bool
     ) -> Part:
-        await member.has_go.wait()
+        async with unless_asked(self._interruption):
+            await member.has_go.wait()
         assert member.go is not None
         offset.begin()
         start_ns = member.go.start_ns + offset.offset_ns
@@ -167,6 +175,8 @@ class Worker:
             with trio.fail_after(PATIENCE_S):
                 frame = await self._channel.receive()
             message = decode_coordinator(frame)
+            if isinstance(message, CalledOff):
+                raise _called_off(message)
             if isinstance(message, Bye):
                 self._bye = message
                 self._over.set()
@@ -217,12 +227,16 @@ class _Told:
         self._post.tell(Note(line))
 
 
-def _reason(error: BaseException) -> ScaleChatError | None:
+def _called_off(word: CalledOff) -> OperationalError:
+    return OperationalError(f"instance 0 ended the run: {word.text}", word.exit_code)
+
+
+def _reason(error: BaseException, kept: Path | None = None) -> ScaleChatError | None:
     """What a person should know of an error, or of a group; None for a bug of ours."""
-    found = list(leaves(error))
-    for leaf in found:
-        if isinstance(leaf, ScaleChatError):
-            return leaf
-    if any(isinstance(leaf, Gone | trio.TooSlowError) for leaf in found):
-        return OperationalError("the coordinator of the run is gone: this part of it was ended")
-    return None
+    if (told := told_in(error)) is not None:
+        return told
+    gone = next((leaf for leaf in leaves(error) if isinstance(leaf, Gone | trio.TooSlowError)), None)
+    if gone is None:
+        return None
+    where = f"; its tables so far are in {kept}" if kept is not None else ""
+    return OperationalError(f"{str(gone) or 'instance 0 is gone'}: this part of the run was ended{where}")

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from scalechat.config import CapacityConfig, OperationalError
+from scalechat.config import CapacityConfig, LoadConfig, OperationalError, UsageError
 from scalechat.load.capacity.quantity import Quantity
 from scalechat.load.results import SearchRow, read_run
 from scalechat.load.runner import Interruption
@@ -153,6 +153,37 @@ async def test_a_server_that_does_not_come_back_ends_the_search(autojump_clock: 
     assert run.manifest is not None
     assert run.manifest.validity.reasons[0].text.startswith("the server did not come back")
     assert len(list(run.rows(SearchRow))) == 1
+
+
+async def test_what_this_machine_cannot_generate_makes_the_answer_at_least(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """Open files for ten clients: what was measured with fewer is kept, and the server is not blamed."""
+
+    def before(config: LoadConfig) -> None:
+        if config.clients > 10:
+            raise UsageError(f"{config.clients} clients need more open files")
+
+    found = await virtual_search(Broadcaster(), tmp_path, clients=4, before=before, resolution=0.2)
+    assert (found.exit_code, found.text) == (
+        97,
+        "at least 10 clients, generator-limited: at 12 the load client was the limit",
+    )
+    rows = list(read_run(found.search_dir).rows(SearchRow))
+    assert (rows[2].value, rows[2].outcome, rows[2].reason) == (16, "generator", "16 clients need more open files")
+
+
+async def test_a_disk_that_is_full_is_not_the_servers_failure(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """The search ends there, with the reason, and with what it knows."""
+
+    def before(config: LoadConfig) -> None:
+        if config.clients > 4:
+            raise OperationalError("cannot write the run: No space left on device")
+
+    found = await virtual_search(Broadcaster(), tmp_path, clients=4, before=before)
+    assert (found.exit_code, found.text) == (98, "unfinished: 4 clients held (not confirmed)")
+    assert found.summary.validity.reasons[0].text == "cannot write the run: No space left on device"
+    assert len(list(read_run(found.search_dir).rows(SearchRow))) == 1
 
 
 async def test_no_server_at_all_is_one_line_and_no_directory(autojump_clock: MockClock, tmp_path: Path) -> None:

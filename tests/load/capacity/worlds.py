@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trio
 from outcome import acapture
 
-from scalechat.config import CapacityConfig
+from scalechat.config import CapacityConfig, LoadConfig
 from scalechat.load.capacity.calm import Calm
 from scalechat.load.capacity.searching import Searching, SearchOutcome
-from scalechat.load.runner import Interruption, run_load
+from scalechat.load.runner import Interruption, RunOutcome, run_load
 from tests.load.broadcaster import Broadcaster, Member, Taken
 from tests.load.worlds import Memory, MemoryConnector, memory_connector, virtual_ns
 
@@ -43,20 +42,26 @@ async def virtual_search(
     greet: Callable[[], Awaitable[None]] = nothing,
     meanwhile: Callable[[MemoryConnector, Interruption], Awaitable[None]] | None = None,
     watcher: Memory | None = None,
+    before: Callable[[LoadConfig], None] = lambda _config: None,
     sources: Mapping[str, str] | None = None,
     **options: object,
 ) -> SearchOutcome:
-    """One search of `server` in virtual time."""
+    """One search of `server` in virtual time; `before` each probe something may go wrong."""
     short = {"warmup_s": 0.5, "duration_s": 3.0, "msg_frequency_ms": 40.0, "target": "plain", "seed": 1, "out": out}
     config = CapacityConfig(**{**short, "calm_timeout_s": 5.0, **options})  # type: ignore[arg-type]
     interruption = Interruption()
     async with memory_connector(server.serve) as connector, trio.open_nursery() as nursery:
         if meanwhile is not None:
             nursery.start_soon(meanwhile, connector, interruption)
+
+        async def carry_out(config: LoadConfig, *args: Any, **others: Any) -> RunOutcome:
+            before(config)
+            return await run_load(config, *args, connector=connector, clock=virtual_ns, **others)
+
         searching = Searching(
             config,
             sources or {},
-            carry_out=partial(run_load, connector=connector, clock=virtual_ns),
+            carry_out=carry_out,
             calm=Calm(greet, config.calm_timeout_s),
             watcher=watcher or Memory(),
             interruption=interruption,

@@ -13,11 +13,13 @@ from outcome import Outcome, acapture
 from trio.testing import MockClock, memory_stream_pair
 
 from scalechat.config import LoadConfig, OperationalError, UsageError
-from scalechat.load.fleet.channel import StreamChannel
+from scalechat.load.ending import Interruption
+from scalechat.load.fleet.channel import Gone, StreamChannel
 from scalechat.load.fleet.messages import (
     Account,
     Begin,
     Bye,
+    CalledOff,
     Failed,
     FromCoordinator,
     FromWorker,
@@ -41,6 +43,7 @@ from tests.load.broadcaster import Broadcaster
 from tests.load.worlds import memory_connector, virtual_ns
 
 M = TypeVar("M", bound=FromWorker)
+HELLO = Hello(this_worker(0), "", {})
 BYE = Bye(exit_code=0, verdict="pass", run_dir="runs/r")
 AHEAD_NS = 5_000_000_000
 """The coordinator's clock shows so much more than the worker's."""
@@ -220,3 +223,36 @@ async def test_an_interruption_is_obeyed_and_reported(autojump_clock: MockClock,
         assert (report.part.facts.interrupted, report.part.facts.completed) == (True, False)
         assert report.part.ledger.missing == 0
         assert trio.current_time() < 10
+
+
+async def test_a_run_that_is_called_off_ends_with_the_reason(autojump_clock: MockClock) -> None:
+    """Whoever waits for orders need not wait for the time-out, and has the coordinator's exit code."""
+    ours, theirs = memory_stream_pair()
+    await StreamChannel(theirs).send(encode(CalledOff("no server there", 2)))
+    with pytest.raises(OperationalError, match="instance 0 ended the run: no server there") as ended:
+        await Worker(StreamChannel(ours)).work(HELLO, orders_s=60)
+    assert ended.value.exit_code == 2
+
+
+async def test_ctrl_c_ends_the_wait_for_orders(autojump_clock: MockClock) -> None:
+    """Exit code 105."""
+    ours, _theirs = memory_stream_pair()
+    interruption = Interruption()
+    interruption.request()
+    with pytest.raises(OperationalError, match="interrupted before the first connection") as ended:
+        await Worker(StreamChannel(ours), interruption=interruption).work(HELLO, orders_s=60)
+    assert ended.value.exit_code == 105
+
+
+async def test_a_redis_that_is_gone_is_named() -> None:
+    """And not the coordinator, who has the same trouble."""
+
+    class Away:
+        async def send(self, frame: bytes) -> None:
+            pass
+
+        async def receive(self) -> bytes:
+            raise Gone("Redis did not answer for 8 s")
+
+    with pytest.raises(OperationalError, match=r"^Redis did not answer for 8 s: this part of the run was ended$"):
+        await Worker(Away()).work(HELLO, orders_s=60)
