@@ -127,22 +127,21 @@ class Broadcasts:
         owed, self._newly_owed = self._newly_owed, 0
         return owed
 
-    def excuse(self, room: int, beyond: Sequence[int], *, rooms: int, apart: bool) -> tuple[int, int]:
-        """A member will not get the room's messages above `beyond` (a number for each slot), and needs not.
+    def excuse(self, room: int, until: Sequence[int], *, rooms: int, apart: bool) -> int:
+        """A member will not get the room's messages above `until` (a number for each slot), and needs not.
 
-        Slots are publishers divided by `rooms`. Returns how many messages of this process and of others were excused.
+        Slots are publishers divided by `rooms`. Returns how many messages were excused.
         """
         columns = self._columns
-        ours, theirs = self._stragglers.excuse(room, beyond, rooms=rooms, apart=apart), 0
+        excused = self._stragglers.excuse(room, until, rooms=rooms, apart=apart)
         if columns.intended:
-            limits = np.array(beyond or [0], dtype=np.int64)
+            limits = np.array(until or [0], dtype=np.int64)
             chosen = (view(columns.room) == room) & (view(columns.expected) > 0) & (view(columns.acked) != REFUSED)
             chosen[chosen] = view(columns.number)[chosen] > limits[view(columns.publisher)[chosen] // rooms]
             view(columns.expected)[chosen] -= 1
             view(columns.expected_apart)[chosen] -= apart
-            theirs = int((view(columns.acked)[chosen] == _NOT_OURS).sum())
-            ours += int(chosen.sum()) - theirs
-        return ours, theirs
+            excused += int(chosen.sum())
+        return excused
 
     def count_apart(self, rows: Ints) -> None:
         """First deliveries to members whose latencies are not in the figures here."""

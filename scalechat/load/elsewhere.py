@@ -54,10 +54,6 @@ class Elsewhere:
         self.unowed[publisher] = sorted(unowed)
         self.refused[publisher] = sorted(refused)
 
-    def unowed_in(self, room: int) -> int:
-        """How many messages of the room are owed to nobody."""
-        return sum(len(self.unowed.get(publisher, ())) for publisher in self.publishers(room))
-
     def published(self, publisher: int) -> int:
         """How many messages, as far as is known here."""
         announced = self._announced.get(publisher)
@@ -66,7 +62,7 @@ class Elsewhere:
     def publishers(self, room: int) -> Iterator[int]:
         """The publishers of the room that are in other processes."""
         plan = self._plan
-        if plan.share.count == 1 or plan.rooms_are_whole:
+        if plan.rooms_are_whole:
             return iter(())
         return (client for client in range(room, plan.publishers, plan.rooms) if not plan.is_mine(client))
 

@@ -89,7 +89,7 @@ class Inbox:
         """None until the client has joined: what comes before was promised to nobody."""
         if self._follower is None:
             return None
-        if self._world.recorder.roll.has_refused(self._room):
+        if self._world.recorder.roll.has_excused(self._room):
             self._follower.leave()  # which numbers came stands in the ledger then; the next message enters again
         else:
             self._follower.settle()

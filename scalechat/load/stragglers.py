@@ -62,13 +62,13 @@ class Stragglers:
         self._keep(row)
         return message
 
-    def excuse(self, room: int, beyond: Sequence[int], *, rooms: int, apart: bool) -> int:
+    def excuse(self, room: int, until: Sequence[int], *, rooms: int, apart: bool) -> int:
         """See `Broadcasts.excuse`."""
         excused = 0
         for row, message in self._messages.items():
             if message.refused or message.room != room:
                 continue
-            if message.expected and message.number > beyond[message.publisher // rooms]:
+            if message.expected and message.number > until[message.publisher // rooms]:
                 message.expected -= 1
                 message.expected_apart -= apart
                 excused += 1

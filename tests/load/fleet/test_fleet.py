@@ -25,8 +25,8 @@ from scalechat.load.results import (
 from scalechat.scenario import Churning
 from tests.load.broadcaster import Broadcaster, Lies
 from tests.load.fleet.fleets import virtual_fleet
-from tests.load.test_exactness import COMING_BACK
 from tests.load.test_exactness import FAULTS as ALL_FAULTS
+from tests.load.test_exactness_churning import COMING_BACK
 from tests.load.worlds import Memory, virtual_run
 
 FAULTS = ("reorder", "phantom", "reject", "renege", "mute", "kill", "everything")
