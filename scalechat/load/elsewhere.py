@@ -39,9 +39,13 @@ class Elsewhere:
         """A time of the publisher's process by the clock of this one."""
         return at_ns + self.shift_ns.get(self._plan.worker_of(publisher), 0) if self.shift_ns else at_ns
 
+    def limit(self, publisher: int) -> int | None:
+        """No number of the publisher's is greater, as far as that is known."""
+        return self._announced.get(publisher, self.most)
+
     def see(self, publisher: int, number: int) -> bool | None:
         """Somebody here got the message: whether that makes it known. None: nobody ever published it."""
-        published = self._announced.get(publisher, self.most)
+        published = self.limit(publisher)
         if published is not None and number > published:
             return None
         outcomes = self._sightings(self._plan.room_of(publisher)).admit([(self._plan.slot_of(publisher), number)])

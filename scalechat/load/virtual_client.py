@@ -212,6 +212,8 @@ class VirtualClient:
         if said is not None:
             if resumed and not said.recovered:
                 self._world.error("not_recovered", "the server's log no longer reached back to where the client was")
+            elif resumed and said.seq < self._inbox.seq:
+                self._world.error("position_went_back", "the server's log ends before where the client was")
             if said.history:
                 self._inbox.take(self._world.decode([bytes(message) for message in said.history]))
             self._position = Position(said.epoch, said.seq)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from scalechat.load.results import ConnectionRow, read_run
-from scalechat.scenario import Churning
+from scalechat.scenario import AnyKind, Churning, Probe, Publisher, Reader, Slow
 
-from .broadcaster import Lies
-from .test_exactness import faulty_run, require_equal
+from .lies import Lies
+from .test_exactness import MIXES, faulty_run, require_equal
 
 COMING_BACK = {
     "honest": Lies(),
@@ -58,3 +64,49 @@ async def test_what_a_member_missed_is_told_by_an_attempt_that_did_not_bring_it_
     rows = list(read_run(outcome.run_dir).rows(ConnectionRow))
     assert any(row.missed and row.received is None for row in rows)
     require_equal(outcome, server)
+
+
+KINDS = st.lists(
+    st.one_of(
+        st.builds(
+            Churning,
+            count=st.sampled_from([2, 4]),
+            every_s=st.sampled_from([0.4, 0.8]),
+            away_s=st.sampled_from([0.1, 0.3]),
+            resume=st.booleans(),
+        ),
+        st.just(Publisher(count=2)),
+        st.just(Reader(count=2)),
+        st.builds(Slow, count=st.just(1), read_bytes_per_s=st.sampled_from([2_000, 20_000])),
+        st.just(Probe(count=1)),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(max_examples=10)  # each is a whole run, some 300 ms; 4,000 have passed by hand
+@given(
+    lies=MIXES,
+    kinds=KINDS,
+    v1=st.booleans(),
+    rooms=st.integers(1, 3),
+    drain_s=st.sampled_from([0.0, 1.0, 4.0]),
+    no_reconnect=st.booleans(),
+)
+def test_the_ledger_is_what_the_server_did_to_every_kind_in_every_mix(
+    lies: Lies, kinds: Sequence[AnyKind], v1: bool, rooms: int, drain_s: float, no_reconnect: bool
+) -> None:
+    """Whoever publishes, reads, lags, comes and goes, whatever the server does to them, all at once."""
+    if any(isinstance(kind, Slow) for kind in kinds):
+        # Who is slow to read learns that it was cut off when it has read so far, and nobody but it knows when that is.
+        # A Close frame comes in its turn as well, and is answered.
+        lies = replace(lies, kills=())
+    shape: dict[str, object] = {"clients": 12, "publishers": None, "rooms": rooms, "drain_s": drain_s}
+    shape |= {"kinds": tuple(kinds), "no_reconnect": no_reconnect, "warmup_s": 0.5, "duration_s": 2.5}
+
+    async def main(out: Path) -> None:
+        require_equal(*await faulty_run(lies, out, v1=v1, **shape))
+
+    with TemporaryDirectory() as out:
+        trio.run(main, Path(out), clock=MockClock(autojump_threshold=0))
