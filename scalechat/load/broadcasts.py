@@ -157,11 +157,12 @@ class Broadcasts:
             np.add.at(view(self._columns.expected_apart), refused, 1)
             self._owe(len(refused))
 
-    def unacknowledged(self) -> list[tuple[int, int]]:
-        """(publisher, number) of each message of ours that waits for its acknowledgement."""
-        columns = self._columns
-        waiting = [at for at, acked in enumerate(columns.acked) if not acked]
-        return self._stragglers.unacknowledged() + [(columns.publisher[at], columns.number[at]) for at in waiting]
+    def unacknowledged(self) -> list[tuple[int, int, int]]:
+        """(publisher, number, when it was sent) of each message of ours that waits for its acknowledgement."""
+        columns, found = self._columns, self._stragglers.unacknowledged()
+        for at in np.flatnonzero(view(columns.acked) == 0).tolist() if len(columns) else ():
+            found.append((columns.publisher[at], columns.number[at], columns.sent[at]))
+        return found
 
     def duplicate(self, publisher: int, number: int) -> None:
         """Somebody got the message again. Duplicates of messages long complete are counted in the ledger alone."""

@@ -16,14 +16,16 @@ from scalechat.load.plan import Plan
 class Elsewhere:
     """Messages are (publisher, number); clients and slots are the plan's."""
 
-    __slots__ = ("_announced", "_plan", "_seen", "is_settled", "most", "refused", "shift_ns", "unowed")
+    __slots__ = ("_announced", "_final", "_plan", "_seen", "is_settled", "most", "refused", "shift_ns", "unowed")
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._seen: dict[int, RecipientLedger] = {}
         """Room → what was seen of it, by anybody here."""
         self._announced: dict[int, int] = {}
-        """Publisher → how many it has published in all."""
+        """Publisher → how many it has published."""
+        self._final: set[int] = set()
+        """Publishers of which that is all."""
         self.unowed: dict[int, list[int]] = {}
         """Publisher → the numbers, ascending, of those that are owed to nobody: refused, or not acknowledged."""
         self.refused: dict[int, list[int]] = {}
@@ -41,7 +43,7 @@ class Elsewhere:
 
     def limit(self, publisher: int) -> int | None:
         """No number of the publisher's is greater, as far as that is known."""
-        return self._announced.get(publisher, self.most)
+        return self._announced[publisher] if publisher in self._final else self.most
 
     def see(self, publisher: int, number: int) -> bool | None:
         """Somebody here got the message: whether that makes it known. None: nobody ever published it."""
@@ -51,10 +53,20 @@ class Elsewhere:
         outcomes = self._sightings(self._plan.room_of(publisher)).admit([(self._plan.slot_of(publisher), number)])
         return outcomes is None or outcomes[0] in (Outcome.FIRST, Outcome.LATE)
 
-    def announce(self, publisher: int, published: int, unowed: Iterable[int] = (), refused: Iterable[int] = ()) -> None:
+    def announce(
+        self,
+        publisher: int,
+        published: int,
+        unowed: Iterable[int] = (),
+        refused: Iterable[int] = (),
+        *,
+        final: bool = True,
+    ) -> None:
         """The publisher's process says how many messages it has published, which of them are owed to nobody, and which
-        of these the server refused."""
+        of these the server refused; not `final`: there may be more, of clients that come back in the drain."""
         self._announced[publisher] = published
+        if final:
+            self._final.add(publisher)
         self.unowed[publisher] = sorted(unowed)
         self.refused[publisher] = sorted(refused)
 

@@ -208,7 +208,9 @@ class Recorder:
 
     def unowed(self) -> list[tuple[int, int]]:
         """(publisher, number) of each message of ours that is owed to nobody: refused, or not acknowledged by now."""
-        return [*self.refusals, *self.broadcasts.unacknowledged()] if self.acknowledged else []
+        if not self.acknowledged:
+            return []
+        return [*self.refusals, *((publisher, number) for publisher, number, _sent in self.broadcasts.unacknowledged())]
 
     # --- what is asked about it --------------------------------------------------------------------------------------
 

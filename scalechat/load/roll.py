@@ -75,9 +75,9 @@ class Roll:
         slots = self._unowed[self._plan.room_of(publisher)]
         bisect.insort(slots.setdefault(self._plan.slot_of(publisher), array("q")), number)
 
-    def has_excused(self, room: int) -> bool:
-        """Whether there is such a message in the room: then it matters which numbers came, and not how many."""
-        return bool(self._unowed[room])
+    def has_excused(self, room: int | None = None) -> bool:
+        """Whether there is such a message, in the room: then it matters which numbers came, and not how many."""
+        return any(self._unowed) if room is None else bool(self._unowed[room])
 
     def settle(self) -> bool:
         """Take over what is known of other processes' messages; False when there are none in our rooms.

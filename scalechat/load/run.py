@@ -225,9 +225,13 @@ class Run:
         """Wait for what is under way: until everything has come, nothing more can come, or time is up."""
         if self._instruments.timeline.phase != PhaseNumber.DRAIN:
             self._instruments.enter(PhaseNumber.DRAIN, None)
+        counters, told = self._recorder.counters, None
         with trio.move_on_after(self._todo.config.drain_s):
-            self._company.announce(self._recorder, final=False)
             while not self._interruption.hurry.is_set() and self._attendance.has_anybody:
+                # Who comes back now publishes what was due, and an answer may be a refusal.
+                if told != (counters.published, counters.rejected):
+                    told = counters.published, counters.rejected
+                    self._company.announce(self._recorder, final=False)
                 if not self._under_way():
                     await trio.sleep(GRACE_S)
                     return
@@ -246,11 +250,12 @@ class Run:
         if not self._recorder.roll.elsewhere.is_settled:
             self._recorder.settle()
         recorder, counters = self._recorder, self._recorder.counters
-        if self._attendance.is_full:
-            if recorder.acknowledged and counters.published > counters.acked + counters.rejected:
+        if recorder.acknowledged and counters.published > counters.acked + counters.rejected:
+            unanswered = recorder.broadcasts.unacknowledged()
+            if any(self._attendance.is_answered(publisher, sent_ns) for publisher, _number, sent_ns in unanswered):
                 return True
-            if not counters.rejected:
-                return recorder.outstanding > 0
+        if self._attendance.is_full and not recorder.roll.has_excused():
+            return recorder.outstanding > 0
         # Who is gone gets nothing any more, and a refused message that came all the same stands for no other.
         return self._attendance.awaits
 

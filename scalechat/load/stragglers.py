@@ -102,9 +102,10 @@ class Stragglers:
             closed.append(self._messages.pop(self._completed.pop()))
         return closed
 
-    def unacknowledged(self) -> list[tuple[int, int]]:
-        """(publisher, number) of each that waits for its acknowledgement."""
-        return [(message.publisher, message.number) for message in self._messages.values() if message.unacked]
+    def unacknowledged(self) -> list[tuple[int, int, int]]:
+        """(publisher, number, when it was sent) of each that waits for its acknowledgement."""
+        waiting = (message for message in self._messages.values() if message.unacked)
+        return [(message.publisher, message.number, message.sent_ns) for message in waiting]
 
     def finish(self) -> list[Broadcast]:
         """All of them; they leave."""
