@@ -145,7 +145,8 @@ class Inbox:
             deliveries, rows, payloads, seqs = deliveries[known:], rows[known:], payloads[known:], seqs[known:]
             if not deliveries:
                 return
-        if follower.lead(deliveries, rows, payloads, seqs, now_ns):
+        # Without its payload, as from a chunk that mixes rooms up, a message cannot be what others are compared with.
+        if payloads and follower.lead(deliveries, rows, payloads, seqs, now_ns):
             return
         follower.leave()
         follower.seq = max(follower.seq, *seqs)
