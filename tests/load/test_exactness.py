@@ -38,7 +38,6 @@ FAULTS = {
     "swallow": Lies(swallow=0.2),
     "another's text": Lies(swap=0.1, strange_id=0.05),
     "astray": Lies(astray=0.2),
-    "astray in one chunk with others": Lies(astray=0.5, delay=0.05),
     "stall": Lies(stalls=((2.0, 4.0),)),
     "kill": Lies(kills=(1.9, 2.7, 3.3)),
     "close": Lies(closes=(1.9, 2.7, 3.3), delay=0.02),
