@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from trio.testing import MockClock
 
 from scalechat.load.results import BroadcastRow, read_run
-from tests.load.broadcaster import Broadcaster, Lies
+from tests.load.broadcaster import Broadcaster
+from tests.load.lies import Lies
 from tests.load.worlds import virtual_run
 
 STALL = (8.0, 10.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -54,6 +55,11 @@ class Attendance:
     def awaits(self) -> bool:
         """Whether something can still come to somebody who is there; who is gone gets nothing any more."""
         return any(client.awaits for client in self._clients)
+
+    def is_answered(self, number: int, sent_ns: int) -> bool:
+        """Whether an answer can still come to what the client sent then: the connection that took it is there."""
+        client = self._clients[bisect.bisect_left(self._clients, number, key=lambda client: client.number)]
+        return client.is_open and client.connection is not None and (client.connection.opened_ns or 0) <= sent_ns
 
     def left(self, forlorn: Callable[[str], None]) -> None:
         """A connection ended before its time; when it was the last, and nobody comes back, `forlorn` is told why."""

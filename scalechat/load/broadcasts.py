@@ -128,22 +128,21 @@ class Broadcasts:
         owed, self._newly_owed = self._newly_owed, 0
         return owed
 
-    def excuse(self, room: int, beyond: Sequence[int], *, rooms: int, apart: bool) -> tuple[int, int]:
-        """A member will not get the room's messages above `beyond` (a number for each slot), and needs not.
+    def excuse(self, room: int, until: Sequence[int], *, rooms: int, apart: bool) -> int:
+        """A member will not get the room's messages above `until` (a number for each slot), and needs not.
 
-        Slots are publishers divided by `rooms`. Returns how many messages of this process and of others were excused.
+        Slots are publishers divided by `rooms`. Returns how many messages were excused.
         """
         columns = self._columns
-        ours, theirs = self._stragglers.excuse(room, beyond, rooms=rooms, apart=apart), 0
+        excused = self._stragglers.excuse(room, until, rooms=rooms, apart=apart)
         if columns.intended:
-            limits = np.array(beyond or [0], dtype=np.int64)
+            limits = np.array(until or [0], dtype=np.int64)
             chosen = (view(columns.room) == room) & (view(columns.expected) > 0) & (view(columns.acked) != REFUSED)
             chosen[chosen] = view(columns.number)[chosen] > limits[view(columns.publisher)[chosen] // rooms]
             view(columns.expected)[chosen] -= 1
             view(columns.expected_apart)[chosen] -= apart
-            theirs = int((view(columns.acked)[chosen] == _NOT_OURS).sum())
-            ours += int(chosen.sum()) - theirs
-        return ours, theirs
+            excused += int(chosen.sum())
+        return excused
 
     def count_apart(self, rows: Ints) -> None:
         """First deliveries to members whose latencies are not in the figures here."""
@@ -159,11 +158,12 @@ class Broadcasts:
             np.add.at(view(self._columns.expected_apart), refused, 1)
             self._owe(len(refused))
 
-    def unacknowledged(self) -> list[tuple[int, int]]:
-        """(publisher, number) of each message of ours that waits for its acknowledgement."""
-        columns = self._columns
-        waiting = [at for at, acked in enumerate(columns.acked) if not acked]
-        return self._stragglers.unacknowledged() + [(columns.publisher[at], columns.number[at]) for at in waiting]
+    def unacknowledged(self) -> list[tuple[int, int, int]]:
+        """(publisher, number, when it was sent) of each message of ours that waits for its acknowledgement."""
+        columns, found = self._columns, self._stragglers.unacknowledged()
+        for at in np.flatnonzero(view(columns.acked) == 0).tolist() if len(columns) else ():
+            found.append((columns.publisher[at], columns.number[at], columns.sent[at]))
+        return found
 
     def duplicate(self, publisher: int, number: int) -> None:
         """Somebody got the message again. Duplicates of messages long complete are counted in the ledger alone."""

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from scalechat.load import payload as payloads
-from scalechat.load.dialects import Dialect, Names, Says
+from scalechat.load.dialects import Dialect, Names, Says, id_of, number_of
 from scalechat.load.payload import Header, Unreadable
 from scalechat.load.recorder import Recorder
 from scalechat.wire.messages import BadMessage, PlainMessage, Publication, ServerSays
@@ -35,11 +35,13 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     """None: every member that was to get it has it, so this can only be one too many."""
     seq: int = 0
     """Its place in the room's log; 0 where the target does not tell."""
+    id: str | None = None
+    """Under which it came, where the target tells; it is its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """A message that is not as it was sent."""
+    """A message that is not as it was sent, or the text of another one under its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +112,26 @@ class Decoder:
         except BadMessage:
             return self._unreadable(frame)
         if isinstance(said, Publication):
-            seq = said.seq
+            seq, name = said.seq, said.id
         elif isinstance(said, PlainMessage):
-            seq = 0
+            seq, name = 0, None
         else:
             return said  # Answers are for one connection; nobody else gets these bytes.
         known = self._texts.get(said.text)
-        if known is not None:  # Verified before, and equal. Others get it in other bytes, so these come but once.
+        if known is not None and known.id == name:
+            # Verified before, and equal. Others get it in other bytes, so these come but once.
             return known if known.seq == seq else msgspec.structs.replace(known, seq=seq)
         header = payloads.decode(said.text)
         if header is Unreadable.DAMAGED:
             return Damaged()
         if header is Unreadable.FOREIGN:
             return Damaged() if said.client_id.startswith(self._own_names) else self._unreadable(frame)
-        delivery = self._delivery(header, len(said.text), seq)
-        if type(delivery) is Delivery:
-            self._remember(frame, said.text, delivery)
+        delivery = self._delivery(header, len(said.text), seq, name)
+        if type(delivery) is not Delivery:
+            return delivery
+        if name is not None and name != id_of(header.publisher, header.sequence):
+            return self._mistaken(name)
+        self._remember(frame, said.text, delivery)
         return delivery
 
     def _remember(self, frame: bytes, text: str, delivery: Delivery) -> None:
@@ -140,7 +146,17 @@ class Decoder:
         # A damaged frame of ours still shows our names somewhere; anything else is another protocol.
         return Damaged() if self._names.prefix.encode() in text else Foreign()
 
-    def _delivery(self, header: Header, size_bytes: int, seq: int) -> Delivery | Phantom:
+    def _mistaken(self, name: str) -> Damaged | Phantom:
+        """What is under this id belongs to another."""
+        publisher, number = name.partition("-")[0], number_of(name)
+        plan, roll = self._recorder.plan, self._recorder.roll
+        if number is None or not publisher.isdecimal() or int(publisher) >= plan.publishers:
+            return Phantom()
+        client = int(publisher)
+        most = roll.next_number(client) - 1 if plan.is_mine(client) else roll.elsewhere.limit(client)
+        return Damaged() if most is None or 1 <= number <= most else Phantom()
+
+    def _delivery(self, header: Header, size_bytes: int, seq: int, name: str | None) -> Delivery | Phantom:
         recorder, plan = self._recorder, self._recorder.plan
         publisher, number = header.publisher, header.sequence
         if header.run != self._names.run or publisher >= plan.publishers:
@@ -149,10 +165,10 @@ class Decoder:
         if plan.is_mine(publisher):
             known = 1 <= number <= recorder.roll.published_by[room][slot]
         elif not recorder.roll.members[room]:
-            return Delivery(room, slot, number, None, seq)
+            return Delivery(room, slot, number, None, seq, name)
         else:
             known = number >= 1 and recorder.sighted(
                 publisher, number, size_bytes=size_bytes, intended_ns=header.intended_ns, sent_ns=header.sent_ns
             )
         row = recorder.broadcasts.row_of(publisher, number)
-        return Delivery(room, slot, number, row, seq) if known else Phantom()
+        return Delivery(room, slot, number, row, seq, name) if known else Phantom()

@@ -177,6 +177,11 @@ class ScaleChatV1(_OfOurs):
         return decode_server_text(payload)
 
 
+def id_of(client: int, number: int) -> str:
+    """What `ScaleChatV1` calls the client's message."""
+    return f"{client}-{number}"
+
+
 def number_of(message_id: str | None) -> int | None:
     """The publisher's number in an id of ours; None for any other id."""
     _client, _dash, number = (message_id or "").partition("-")

@@ -26,9 +26,13 @@ class Drain:
 
     async def wait(self, most_s: float, hurry: trio.Event) -> None:
         """At most so long, and not beyond the first look at which somebody is in a hurry."""
+        counters, told = self._recorder.counters, None
         with trio.move_on_after(most_s):
-            self._company.announce(self._recorder, final=False)
             while not hurry.is_set() and self._attendance.has_anybody:
+                # Who comes back now publishes what was due, and an answer may be a refusal.
+                if told != (counters.published, counters.rejected):
+                    told = counters.published, counters.rejected
+                    self._company.announce(self._recorder, final=False)
                 if not self._is_under_way():
                     await trio.sleep(GRACE_S)
                     return
@@ -41,10 +45,11 @@ class Drain:
         if not self._recorder.roll.elsewhere.is_settled:
             self._recorder.settle()
         recorder, counters = self._recorder, self._recorder.counters
-        if self._attendance.is_full:
-            if recorder.acknowledged and counters.published > counters.acked + counters.rejected:
+        if recorder.acknowledged and counters.published > counters.acked + counters.rejected:
+            unanswered = recorder.broadcasts.unacknowledged()
+            if any(self._attendance.is_answered(publisher, sent_ns) for publisher, _number, sent_ns in unanswered):
                 return True
-            if not counters.rejected:
-                return recorder.outstanding > 0
+        if self._attendance.is_full and not recorder.roll.has_excused():
+            return recorder.outstanding > 0
         # Who is gone gets nothing any more, and a refused message that came all the same stands for no other.
         return self._attendance.awaits

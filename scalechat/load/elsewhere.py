@@ -16,14 +16,16 @@ from scalechat.load.plan import Plan
 class Elsewhere:
     """Messages are (publisher, number); clients and slots are the plan's."""
 
-    __slots__ = ("_announced", "_plan", "_seen", "is_settled", "most", "refused", "shift_ns", "unowed")
+    __slots__ = ("_announced", "_final", "_plan", "_seen", "is_settled", "most", "refused", "shift_ns", "unowed")
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._seen: dict[int, RecipientLedger] = {}
         """Room → what was seen of it, by anybody here."""
         self._announced: dict[int, int] = {}
-        """Publisher → how many it has published in all."""
+        """Publisher → how many it has published."""
+        self._final: set[int] = set()
+        """Publishers of which that is all."""
         self.unowed: dict[int, list[int]] = {}
         """Publisher → the numbers, ascending, of those that are owed to nobody: refused, or not acknowledged."""
         self.refused: dict[int, list[int]] = {}
@@ -39,24 +41,34 @@ class Elsewhere:
         """A time of the publisher's process by the clock of this one."""
         return at_ns + self.shift_ns.get(self._plan.worker_of(publisher), 0) if self.shift_ns else at_ns
 
+    def limit(self, publisher: int) -> int | None:
+        """No number of the publisher's is greater, as far as that is known."""
+        return self._announced[publisher] if publisher in self._final else self.most
+
     def see(self, publisher: int, number: int) -> bool | None:
         """Somebody here got the message: whether that makes it known. None: nobody ever published it."""
-        published = self._announced.get(publisher, self.most)
+        published = self.limit(publisher)
         if published is not None and number > published:
             return None
         outcomes = self._sightings(self._plan.room_of(publisher)).admit([(self._plan.slot_of(publisher), number)])
         return outcomes is None or outcomes[0] in (Outcome.FIRST, Outcome.LATE)
 
-    def announce(self, publisher: int, published: int, unowed: Iterable[int] = (), refused: Iterable[int] = ()) -> None:
+    def announce(
+        self,
+        publisher: int,
+        published: int,
+        unowed: Iterable[int] = (),
+        refused: Iterable[int] = (),
+        *,
+        final: bool = True,
+    ) -> None:
         """The publisher's process says how many messages it has published, which of them are owed to nobody, and which
-        of these the server refused."""
+        of these the server refused; not `final`: there may be more, of clients that come back in the drain."""
         self._announced[publisher] = published
+        if final:
+            self._final.add(publisher)
         self.unowed[publisher] = sorted(unowed)
         self.refused[publisher] = sorted(refused)
-
-    def unowed_in(self, room: int) -> int:
-        """How many messages of the room are owed to nobody."""
-        return sum(len(self.unowed.get(publisher, ())) for publisher in self.publishers(room))
 
     def published(self, publisher: int) -> int:
         """How many messages, as far as is known here."""
@@ -66,7 +78,7 @@ class Elsewhere:
     def publishers(self, room: int) -> Iterator[int]:
         """The publishers of the room that are in other processes."""
         plan = self._plan
-        if plan.share.count == 1 or plan.rooms_are_whole:
+        if plan.rooms_are_whole:
             return iter(())
         return (client for client in range(room, plan.publishers, plan.rooms) if not plan.is_mine(client))
 

@@ -89,7 +89,7 @@ class Inbox:
         """None until the client has joined: what comes before was promised to nobody."""
         if self._follower is None:
             return None
-        if self._world.recorder.roll.has_refused(self._room):
+        if self._world.recorder.roll.has_excused(self._room):
             self._follower.leave()  # which numbers came stands in the ledger then; the next message enters again
         else:
             self._follower.settle()
@@ -150,7 +150,8 @@ class Inbox:
             deliveries, rows, payloads, seqs = deliveries[known:], rows[known:], payloads[known:], seqs[known:]
             if not deliveries:
                 return
-        if follower.lead(deliveries, rows, payloads, seqs, now_ns):
+        # Without its payload, as from a chunk that mixes rooms up, a message cannot be what others are compared with.
+        if payloads and follower.lead(deliveries, rows, payloads, seqs, now_ns):
             return
         follower.leave()
         follower.seq = max(follower.seq, *seqs)

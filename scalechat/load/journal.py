@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
 from prometheus_client.samples import Sample
 
 from scalechat.load.broadcast import Broadcast
@@ -15,9 +16,10 @@ from scalechat.load.errors import ErrorLog
 from scalechat.load.health import Health, Pulse
 from scalechat.load.histogram import Histogram
 from scalechat.load.hlog import IntervalLog
+from scalechat.load.ledger import RecipientLedger
 from scalechat.load.live import Snapshot
 from scalechat.load.recorder import Recorder
-from scalechat.load.results import RunWriter
+from scalechat.load.results import ConnectionRow, RunWriter
 from scalechat.load.rows import Rows
 from scalechat.load.stretches import METRICS, Stretches
 from scalechat.load.timeline import Timeline
@@ -52,6 +54,8 @@ class Journal:
         self._last_published = 0
         self._last_delivered = 0
         self._last_evicted = 0
+        self._waiting: list[tuple[ConnectionRow, int, RecipientLedger]] = []
+        """Connections of members that missed something: memory grows with what was lost."""
         self.stretches = Stretches()
         self.peak_open = 0
         """Most connections open at the end of a window of the measured phase."""
@@ -91,8 +95,16 @@ class Journal:
 
     def replaced(self, client: VirtualClient) -> None:
         """The client's connection is history and it dials anew."""
-        if client.connection is not None:
-            self._writer.append(self._rows.connection(client, client.connection, last=False))
+        connection = client.connection
+        if connection is None:
+            return
+        row = self._rows.connection(client, connection, last=False)
+        ledger = connection.ledger or client.inbox.ledger
+        if row.missed and ledger is not None and self._recorder.acknowledged:
+            # Some of it may be owed to nobody: never acknowledged. That is known at the end.
+            self._waiting.append((row, client.number, ledger))
+        else:
+            self._writer.append(row)
 
     def scraped(self, samples: Iterable[Sample], node: str, at_ns: int) -> None:
         """One scrape of the server."""
@@ -100,6 +112,9 @@ class Journal:
 
     def end(self) -> None:
         """The tables that are written once: connections and errors. The last window must be closed."""
+        for row, number, ledger in self._waiting:
+            missed = self._recorder.roll.missed_by(number, ledger)
+            self._writer.append(msgspec.structs.replace(row, missed=missed))
         for client in self._clients:
             if client.connection is not None:
                 self._writer.append(self._rows.connection(client, client.connection, last=True))

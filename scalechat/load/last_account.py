@@ -19,9 +19,7 @@ def close_accounts(recorder: Recorder, *, never_ns: int, now_ns: int) -> list[Br
     recorder.flush()
     recorder.has_ended = True
     left = recorder.broadcasts.finish()
-    if not recorder.plan.rooms_are_whole:
-        _excuse_elsewhere(recorder, left)
-    _excuse(recorder, [message for message in left if message.unacked])
+    _excuse(recorder, left)
     window = recorder.windows.of
     for message in recorder.count(left):
         if message.unacked:
@@ -35,21 +33,14 @@ def close_accounts(recorder: Recorder, *, never_ns: int, now_ns: int) -> list[Br
     return left
 
 
-def _excuse(recorder: Recorder, unacked: Sequence[Broadcast]) -> None:
-    """Who got one of these messages was to get it, and nobody else."""
-    numbers: dict[tuple[int, int], list[int]] = {}
-    for message in unacked:
-        numbers.setdefault((message.room, recorder.plan.slot_of(message.publisher)), []).append(message.number)
-        recorder.counters.expected -= message.missing
-        message.expected = message.delivered
-    for (room, slot), found in numbers.items():
-        recorder.roll.excuse(room, slot, sorted(found))
-
-
-def _excuse_elsewhere(recorder: Recorder, left: Sequence[Broadcast]) -> None:
-    """The same for messages of other processes that the server refused or never acknowledged."""
-    unowed = recorder.roll.excuse_elsewhere()
+def _excuse(recorder: Recorder, left: Sequence[Broadcast]) -> None:
+    """Who got a message that was never acknowledged was to get it, and nobody else."""
+    elsewhere = recorder.roll.elsewhere.unowed
     for message in left:
-        if message.number in unowed.get(message.publisher, ()):
+        if message.unacked:
+            recorder.counters.expected -= message.missing
+            recorder.roll.excuse(message.publisher, message.number)
+        if message.unacked or message.number in elsewhere.get(message.publisher, ()):
             message.expected = message.delivered
-    recorder.counters.expected = recorder.roll.expected
+    if not recorder.plan.rooms_are_whole:
+        recorder.counters.expected = recorder.roll.expected

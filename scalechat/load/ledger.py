@@ -43,15 +43,12 @@ class RecipientLedger:
     """One member of one room. Publishers are named by their slots in the room."""
 
     __slots__ = (
-        "_ends",
-        "_excused",
         "_gaps",
         "_highest",
-        "_left_at",
         "_starts",
         "_unknown",
+        "_until",
         "in_gaps",
-        "is_closed",
         "received",
     )
 
@@ -67,12 +64,9 @@ class RecipientLedger:
             self._highest[slot] = _UNKNOWN
         # The copy is only needed when somebody published before; normally nobody did.
         self._starts = list(published) if self._unknown or any(published) else None
-        self._ends: int | None = None
-        self._left_at: Sequence[int] | None = None
-        self._excused = 0
+        self._until: Sequence[int] | None = None
+        """For each slot the last number that was expected; None while that grows."""
         self._gaps: dict[int, list[tuple[int, int]]] = {}
-        self.is_closed = False
-        """What is refused from now on changes nothing here."""
         self.received = 0
         """First deliveries, late ones included."""
         self.in_gaps = 0
@@ -102,20 +96,19 @@ class RecipientLedger:
         self.received += len(deliveries)
         return None
 
-    def leave(self, published: Sequence[int], *, excused: int = 0, unknown: Iterable[int] = ()) -> None:
-        """Nothing published from now on is expected here, nor are `excused` messages.
+    def leave(self, until: Sequence[int], *, unknown: Iterable[int] = ()) -> None:
+        """Nothing above these numbers, one for each slot, is expected here. `until` is kept.
 
         What comes is still accounted for. Of slots whose counts are `unknown` here, what has come was the last that was
-        expected. `published` is kept.
+        expected.
         """
-        if self._ends is None:
+        if self._until is None:
             slots = {*unknown, *self._unknown}
             if slots:
-                published = list(published)
+                until = list(until)
                 for slot in slots:
-                    published[slot] = max(0, self._highest[slot])
-            self._left_at = published
-            self._ends = sum(published) - excused
+                    until[slot] = max(0, self._highest[slot])
+            self._until = until
 
     def reached(self) -> list[int]:
         """For each slot the highest number that came, or that was there before this member."""
@@ -123,17 +116,9 @@ class RecipientLedger:
 
     def expected(self, published: Sequence[int]) -> int:
         """How many messages this member must have got, by the counts of its room as they are now."""
-        until = self._ends
-        if until is None:
-            until = sum(published) - sum(published[slot] for slot in self._unknown)
-        return until - sum(self._starts or ()) - self._excused
-
-    def excuse(self, slot: int, numbers: Sequence[int]) -> None:
-        """Nobody owed these messages (ascending numbers) to anybody: of those that did not come, none is expected.
-
-        To be called once for each message, when nothing more can come.
-        """
-        self._excused += self.not_come(slot, numbers)
+        if self._until is not None:
+            return sum(self._until) - sum(self._starts or ())
+        return sum(published) - sum(published[slot] for slot in self._unknown) - sum(self._starts or ())
 
     def not_come(self, slot: int, numbers: Sequence[int]) -> int:
         """How many of these messages (ascending numbers) were expected here and did not come.
@@ -161,8 +146,10 @@ class RecipientLedger:
 
     def _range(self, slot: int, numbers: Sequence[int]) -> tuple[int, int]:
         """What was expected here begins after the first and ends with the second."""
+        if slot in self._unknown:
+            return 0, 0
         low = self._starts[slot] if self._starts is not None else 0
-        return low, numbers[-1] if self._left_at is None else self._left_at[slot]
+        return low, numbers[-1] if self._until is None else self._until[slot]
 
     def _irregular(self, slot: int, number: int) -> Outcome:
         highest = self._highest[slot]

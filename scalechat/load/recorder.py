@@ -141,7 +141,7 @@ class Recorder:
             return
         self.counters.expected -= excused
         self.counters.rejected += 1
-        self.roll.reject(client, number)
+        self.roll.excuse(client, number)
         if self.plan.share.count > 1:
             self.refusals.append((client, number))
 
@@ -152,21 +152,16 @@ class Recorder:
         # Before the warm-up nobody has published anything, here or elsewhere.
         return self.roll.join(client, late=self.phase != PhaseNumber.RAMP)
 
-    def leave(
-        self, client: int, ledger: RecipientLedger, *, beyond: Sequence[int] | None = None, for_good: bool = False
-    ) -> None:
+    def leave(self, client: int, ledger: RecipientLedger, *, until: Sequence[int] | None = None) -> None:
         """The client has left its room.
 
-        `beyond`: for each slot the last number that it still must have got; without it, everything published by now.
-        `for_good`: nobody comes in its place.
+        `until`: for each slot the last number that it still must have got; without it, everything published by now.
         """
-        ours = None
-        if beyond is not None:
+        if until is not None:
             self.flush()  # What it has got must not be taken for what it has not.
             room, apart = self.plan.room_of(client), self.plan.crowd.is_apart(client)
-            ours, theirs = self.broadcasts.excuse(room, [*beyond], rooms=self.plan.rooms, apart=apart)
-            self.counters.expected -= ours + theirs
-        self.roll.leave(client, ledger, excused=ours, for_good=for_good)
+            self.counters.expected -= self.broadcasts.excuse(room, until, rooms=self.plan.rooms, apart=apart)
+        self.roll.leave(client, ledger, until=until)
 
     # --- windows -----------------------------------------------------------------------------------------------------
 
@@ -209,11 +204,13 @@ class Recorder:
         From now on `outstanding` is exact for their messages too. May be called again when more has become known.
         """
         if self.roll.settle():
-            self.counters.expected = self.roll.expected - self.roll.unowed_elsewhere
+            self.counters.expected = self.roll.expected
 
     def unowed(self) -> list[tuple[int, int]]:
         """(publisher, number) of each message of ours that is owed to nobody: refused, or not acknowledged by now."""
-        return [*self.refusals, *self.broadcasts.unacknowledged()] if self.acknowledged else []
+        if not self.acknowledged:
+            return []
+        return [*self.refusals, *((publisher, number) for publisher, number, _sent in self.broadcasts.unacknowledged())]
 
     # --- what is asked about it --------------------------------------------------------------------------------------
 
@@ -221,9 +218,9 @@ class Recorder:
     def missing(self) -> int:
         """Deliveries known not to have come: while the run goes those leapt over by later ones, then all that are due.
 
-        The numbers of refused messages are gaps to everybody and not counted.
+        The numbers of excused messages are gaps to everybody and not counted.
         """
-        return self.outstanding if self.has_ended else max(0, self.in_gaps - self.roll.refused_deliveries)
+        return self.outstanding if self.has_ended else max(0, self.in_gaps - self.roll.excused_deliveries)
 
     @property
     def outstanding(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from scalechat.load.elsewhere import Elsewhere
 from scalechat.load.ledger import RecipientLedger
@@ -24,9 +24,11 @@ class Roll:
         """Those of `members` that stay out of the headline."""
         self.elsewhere = Elsewhere(plan)
         self._ledgers: dict[RecipientLedger, int] = {}
-        """Ledger → room of everybody that has joined, but for those that are gone for good where nobody needs them."""
-        self._refused: list[dict[int, array[int]]] = [{} for _ in range(plan.rooms)]
-        """Room → slot → the numbers, ascending, of what the server refused."""
+        """Ledger → room of everybody that is there, or left and missed something, or sat in a split room."""
+        self._settled = 0
+        """What those were owed that left and missed nothing: who comes and goes must not be remembered for ever."""
+        self._unowed: list[dict[int, array[int]]] = [{} for _ in range(plan.rooms)]
+        """Room → slot → the numbers, ascending, of what is owed to nobody but those who got it."""
         self._members_settled: list[tuple[int, int]] = []
         """`members` and `members_apart` when everything was known about what other processes published."""
         self._published_at_leave: dict[int, tuple[int, ...]] = {}
@@ -49,51 +51,33 @@ class Roll:
         self._ledgers[ledger] = room
         return ledger
 
-    def leave(
-        self, client: int, ledger: RecipientLedger, *, excused: int | None = None, for_good: bool = False
-    ) -> None:
-        """The client has left its room; it was lost, or it said goodbye and `excused` messages will not come to it.
+    def leave(self, client: int, ledger: RecipientLedger, *, until: Sequence[int] | None = None) -> None:
+        """The client has left its room, and is owed everything published by now.
 
-        `for_good`: no other member follows in its place, and its row is written when all accounts are closed.
+        `until`: nothing above these numbers, one for each slot, will come to it.
         """
         room = self._plan.room_of(client)
         self.members[room] -= 1
         self.members_apart[room] -= self._plan.crowd.is_apart(client)
-        unknown = self.elsewhere.unknown_slots(room)
-        # Many leave at the same moment, and then share what was published by then.
-        published = tuple(self.published_by[room])
-        if self._published_at_leave.get(room) != published:
-            self._published_at_leave[room] = published
-        ledger.leave(self._published_at_leave[room], excused=excused or 0, unknown=unknown)
-        if excused is None:
-            return
-        for slot, numbers in self._refused[room].items():
-            ledger.excuse(slot, numbers)
-        ledger.is_closed = True
-        if self._plan.share.count == 1 and not for_good:
-            del self._ledgers[ledger]  # Its row is written next: who comes and goes must not be remembered for ever.
+        if until is None:
+            # Many leave at the same moment, and then share what was published by then.
+            until = tuple(self.published_by[room])
+            if self._published_at_leave.get(room) != until:
+                self._published_at_leave[room] = until
+            until = self._published_at_leave[room]
+        ledger.leave(until, unknown=self.elsewhere.unknown_slots(room))
+        if self._plan.rooms_are_whole and ledger.expected(self.published_by[room]) == ledger.received:
+            self._settled += ledger.received
+            del self._ledgers[ledger]
 
-    def reject(self, client: int, number: int) -> None:
-        """The server has refused the client's message: only who gets it all the same was to get it."""
-        slots = self._refused[self._plan.room_of(client)]
-        bisect.insort(slots.setdefault(self._plan.slot_of(client), array("q")), number)
+    def excuse(self, publisher: int, number: int) -> None:
+        """The message was refused, or will never be acknowledged: only who gets it all the same was to get it."""
+        slots = self._unowed[self._plan.room_of(publisher)]
+        bisect.insort(slots.setdefault(self._plan.slot_of(publisher), array("q")), number)
 
-    def has_refused(self, room: int) -> bool:
-        """Whether the server refused anything in the room: then it matters which numbers came, and not how many."""
-        return bool(self._refused[room])
-
-    def excuse(self, room: int, slot: int, numbers: Sequence[int]) -> None:
-        """Nobody was owed these messages, ascending, which were not refused; to be called once for each slot."""
-        for ledger, where in self._ledgers.items():
-            if where == room and numbers:
-                ledger.excuse(slot, numbers)
-
-    def excuse_elsewhere(self) -> Mapping[int, Sequence[int]]:
-        """The same for other processes' messages; returns them, by publisher."""
-        unowed = self.elsewhere.unowed
-        for publisher, numbers in unowed.items():
-            self.excuse(self._plan.room_of(publisher), self._plan.slot_of(publisher), numbers)
-        return unowed
+    def has_excused(self, room: int | None = None) -> bool:
+        """Whether there is such a message, in the room: then it matters which numbers came, and not how many."""
+        return any(self._unowed) if room is None else bool(self._unowed[room])
 
     def settle(self) -> bool:
         """Take over what is known of other processes' messages; False when there are none in our rooms.
@@ -104,7 +88,10 @@ class Roll:
         for room in range(self._plan.rooms):
             for publisher in self.elsewhere.publishers(room):
                 split = True
-                self.published_by[room][self._plan.slot_of(publisher)] = self.elsewhere.published(publisher)
+                slot = self._plan.slot_of(publisher)
+                self.published_by[room][slot] = self.elsewhere.published(publisher)
+                if unowed := self.elsewhere.unowed.get(publisher):
+                    self._unowed[room][slot] = array("q", unowed)
         self.elsewhere.is_settled = True
         self._members_settled = list(zip(self.members, self.members_apart, strict=True))
         return split
@@ -120,15 +107,10 @@ class Roll:
         ]
 
     @property
-    def unowed_elsewhere(self) -> int:
-        """Deliveries of other processes' messages that are owed to nobody."""
-        return sum(self.elsewhere.unowed_in(room) * members for room, members in enumerate(self.members))
-
-    @property
-    def refused_deliveries(self) -> int:
-        """Deliveries that the members of now would have had, had nothing been refused."""
-        rejected = (sum(map(len, slots.values())) for slots in self._refused)
-        return sum(count * members for count, members in zip(rejected, self.members, strict=True))
+    def excused_deliveries(self) -> int:
+        """Deliveries that the members of now would have had, had nothing been excused."""
+        excused = (sum(map(len, slots.values())) for slots in self._unowed)
+        return sum(count * members for count, members in zip(excused, self.members, strict=True))
 
     @property
     def refused_delivered_elsewhere(self) -> int:
@@ -144,14 +126,12 @@ class Roll:
     @property
     def expected(self) -> int:
         """What all members together are owed."""
-        return sum(self._owed(ledger, room) for ledger, room in self._ledgers.items())
+        return self._settled + sum(self._owed(ledger, room) for ledger, room in self._ledgers.items())
 
     def missed_by(self, client: int, ledger: RecipientLedger) -> int:
         """How many messages the member did not get that it must have got."""
         return max(0, self._owed(ledger, self._plan.room_of(client)) - ledger.received)
 
     def _owed(self, ledger: RecipientLedger, room: int) -> int:
-        owed = ledger.expected(self.published_by[room])
-        if not ledger.is_closed:
-            owed -= sum(ledger.not_come(slot, numbers) for slot, numbers in self._refused[room].items())
-        return owed
+        excused = sum(ledger.not_come(slot, numbers) for slot, numbers in self._unowed[room].items())
+        return ledger.expected(self.published_by[room]) - excused

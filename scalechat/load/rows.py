@@ -185,13 +185,13 @@ class Rows:
     def connection(self, client: VirtualClient, connection: Connection, *, last: bool) -> ConnectionRow:
         """One connection, when it is history; `last`: no other follows.
 
-        What the client missed, and its percentiles over all its connections, stand in the row of the last connection of
-        that member and of that client.
+        What a member missed, and a client's percentiles over all its connections, stand in the row of the last
+        connection of that member, be it one that did not bring it back, and of that client.
         """
         timeline, recorder, ledger = self.timeline, self.recorder, connection.ledger
-        number = client.number
+        number, member = client.number, ledger or client.inbox.ledger
         p50, p99 = recorder.deliveries.by_client.quantiles_ns(number, (0.5, 0.99)) if last else (None, None)
-        settled = ledger is not None and (last or not client.is_member)
+        settled = member is not None and (last or not client.is_member)
         return ConnectionRow(
             t_s=timeline.t_s(connection.intended_ns),
             ts_unix_ns=timeline.unix_ns(connection.intended_ns),
@@ -211,7 +211,7 @@ class Rows:
             closed_by=connection.closed_by,
             reconnect_of=_connection_id(number, connection.ordinal - 1) if connection.ordinal else None,
             received=None if ledger is None else ledger.received - connection.received_before,
-            missed=recorder.roll.missed_by(number, ledger) if settled and ledger is not None else None,
+            missed=recorder.roll.missed_by(number, member) if settled and member is not None else None,
             delivery_p50_ns=p50,
             delivery_p99_ns=p99,
             longest_gap_ns=client.longest_gap_ns or None,

@@ -62,13 +62,13 @@ class Stragglers:
         self._keep(row)
         return message
 
-    def excuse(self, room: int, beyond: Sequence[int], *, rooms: int, apart: bool) -> int:
+    def excuse(self, room: int, until: Sequence[int], *, rooms: int, apart: bool) -> int:
         """See `Broadcasts.excuse`."""
         excused = 0
         for row, message in self._messages.items():
             if message.refused or message.room != room:
                 continue
-            if message.expected and message.number > beyond[message.publisher // rooms]:
+            if message.expected and message.number > until[message.publisher // rooms]:
                 message.expected -= 1
                 message.expected_apart -= apart
                 excused += 1
@@ -102,9 +102,10 @@ class Stragglers:
             closed.append(self._messages.pop(self._completed.pop()))
         return closed
 
-    def unacknowledged(self) -> list[tuple[int, int]]:
-        """(publisher, number) of each that waits for its acknowledgement."""
-        return [(message.publisher, message.number) for message in self._messages.values() if message.unacked]
+    def unacknowledged(self) -> list[tuple[int, int, int]]:
+        """(publisher, number, when it was sent) of each that waits for its acknowledgement."""
+        waiting = (message for message in self._messages.values() if message.unacked)
+        return [(message.publisher, message.number, message.sent_ns) for message in waiting]
 
     def finish(self) -> list[Broadcast]:
         """All of them; they leave."""

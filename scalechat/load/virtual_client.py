@@ -33,7 +33,6 @@ class VirtualClient:
     """Client number `number` of the plan. All times are of the run's clock."""
 
     __slots__ = (
-        "_beyond",
         "_comeback",
         "_connection",
         "_inbox",
@@ -44,6 +43,7 @@ class VirtualClient:
         "_room",
         "_settled",
         "_staying",
+        "_until",
         "_world",
         "is_away",
         "number",
@@ -68,7 +68,7 @@ class VirtualClient:
         self._staying = trio.CancelScope()
         self._position: Position | None = None
         """Where the last connection began; `Inbox.seq` goes on from there."""
-        self._beyond: Sequence[int] | None = None
+        self._until: Sequence[int] | None = None
         """While it is away and a member: what it must have got if it never comes back, for each slot."""
 
     @property
@@ -84,7 +84,7 @@ class VirtualClient:
     @property
     def is_member(self) -> bool:
         """Whether it is in the account of its room: it is there, or away and will resume."""
-        return self.is_open or self._beyond is not None
+        return self.is_open or self._until is not None
 
     @property
     def failure(self) -> Failure | None:
@@ -119,6 +119,8 @@ class VirtualClient:
         while True:
             if self._connection is not None:
                 world.on_replaced(self)
+                if not self.is_member:
+                    self._inbox.forget()
             connection = self._connection = Connection(self, world, self.number, self._ordinal, intended_ns)
             self._ordinal += 1
             await connection.run(self._resource())
@@ -153,16 +155,16 @@ class VirtualClient:
     def _resource(self) -> str:
         world = self._world
         resource = world.dialect.resource(world.names, self.number, self._room)
-        if self._beyond is None or self._position is None:
+        if self._until is None or self._position is None:
             return resource
         return f"{resource}&since_epoch={self._position.epoch}&since_seq={self._inbox.seq}"
 
     def _give_up(self) -> None:
         """It does not come back."""
         self.is_away = False
-        if self._beyond is not None and self._inbox.ledger is not None:
-            self._world.recorder.leave(self.number, self._inbox.ledger, beyond=self._beyond, for_good=True)
-            self._beyond = None
+        if self._until is not None and self._inbox.ledger is not None:
+            self._world.recorder.leave(self.number, self._inbox.ledger, until=self._until)
+            self._until = None
 
     def _settle(self) -> None:
         if not self._settled:
@@ -193,12 +195,14 @@ class VirtualClient:
         connection.join_order = recorder.roll.members[recorder.plan.room_of(self.number)]
         self.is_away = False
         self._comeback.connected(trio.current_time())
-        resumed, self._beyond = self._beyond is not None, None
+        resumed, self._until = self._until is not None, None
         ledger = self._inbox.open(self._world.clock(), again=resumed)
         connection.open(ledger, for_s=self._comeback.lasts_s(connection.ordinal))
         if said is not None:
             if resumed and not said.recovered:
                 self._world.error("not_recovered", "the server's log no longer reached back to where the client was")
+            elif resumed and said.seq < self._inbox.seq:
+                self._world.error("position_went_back", "the server's log ends before where the client was")
             if said.history:
                 self._inbox.take(self._world.decode([bytes(message) for message in said.history]))
             self._position = Position(said.epoch, said.seq)
@@ -223,9 +227,9 @@ class VirtualClient:
         self.is_away = self._world.reconnects and not self._retired
         if self.is_away and self._position is not None and self._comeback.resumes:
             published = recorder.roll.published_by[recorder.plan.room_of(self.number)]
-            self._beyond = list(published) if reached is None else reached
+            self._until = list(published) if reached is None else reached
         else:
-            recorder.leave(self.number, ledger, beyond=reached)
+            recorder.leave(self.number, ledger, until=reached)
             self._inbox.forget()
         if not self._retired:
             self._world.on_left()

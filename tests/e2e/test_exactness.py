@@ -12,7 +12,7 @@ import pytest
 
 from scalechat.load.results import read_run
 from tests.conftest import clean_environ
-from tests.load.broadcaster import Lies, described
+from tests.load.lies import Lies, described
 
 LIES = Lies(drop=0.02, duplicate=0.03, reorder=0.03, corrupt=0.02, tear=0.02, reject=0.02, mute=0.02, seed=7)
 SHAPE = ("--clients=12", "--rooms=2", "--msg-frequency=100", "--warmup=0.5", "--duration=2", "--drain-timeout=3")

@@ -1,19 +1,21 @@
 """A small broadcast server for tests: plain or v1, honest or faulty by a seed, and it knows what it did.
 
-It speaks through trio-websocket over any stream. Its truth is a list of everything it took, with who was to get it and
-who did, written down where a frame leaves; so a test can hold the load client's ledger against it. Apart from the
-header of a phantom it shares no code with the product but the words of the protocol.
+It speaks through trio-websocket over any stream. What it takes and what leaves it is entered in its `Truth`, so a test
+can hold the load client's ledger against that. Apart from the header of a phantom it shares no code with the product
+but the words of the protocol.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import struct
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from operator import itemgetter
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import trio
@@ -21,112 +23,15 @@ import trio_websocket
 
 from scalechat.load import payload
 
+from .lies import Lies
+from .truth import Taken, Truth, Who
 
-@dataclass(frozen=True, kw_only=True)
-class Lies:
-    """Probabilities for each delivery, and apart from that what is said below."""
-
-    drop: float = 0.0
-    duplicate: float = 0.0
-    reorder: float = 0.0
-    """It comes later than it should, and others overtake it."""
-    delay: float = 0.0
-    """It comes later, and everything after it for this member waits as well."""
-    corrupt: float = 0.0
-    """A character of the text is another one; what carries it is intact."""
-    tear: float = 0.0
-    """The end of the frame is missing."""
-    phantom: float = 0.0
-    """Before it, something comes that nobody published."""
-    reject: float = 0.0
-    """Of a publication: refused, and told so (v1)."""
-    renege: float = 0.0
-    """Of a publication: refused, told so before or after, and broadcast all the same (v1)."""
-    mute: float = 0.0
-    """Of a publication: broadcast, and never acknowledged (v1)."""
-    swallow: float = 0.0
-    """Of a publication: neither broadcast nor acknowledged."""
-    refuse: float = 0.0
-    """Of a connection but the first: HTTP 503, or hung up on."""
-    accept_s: float = 0.0
-    """So long a connection waits for its handshake."""
-    kills: Sequence[float] = ()
-    """Seconds of Trio's clock: then one connection is cut."""
-    stalls: Sequence[tuple[float, float]] = ()
-    """(from, until) in seconds of Trio's clock: what arrives meanwhile is broadcast at the end."""
-    seed: int = 0
-
-
-Item = tuple[str, Callable[[], None]] | float
-"""A frame and what to note when it leaves, or a pause in seconds."""
-LATE_S = (0.01, 0.7)
+Item = tuple[str, Callable[[], None]] | float | None
+"""A frame and what to note when it leaves, a pause in seconds, or a Close."""
+LATE_S: Final = (0.01, 0.7)
 """What comes late comes so much later."""
-
-
-@dataclass(eq=False)
-class Who:
-    """A member of a room, over all connections with which it resumes."""
-
-    highest: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    excused: list[Taken] = field(default_factory=list)
-    """What was under way when it went, and what came since; owed when it resumes."""
-
-
-@dataclass(eq=False)
-class Taken:
-    """A publication: who was there when it came, and who really got it."""
-
-    publisher: str
-    number: int
-    due: set[Who]
-    got: set[Who] = field(default_factory=set)
-    acked: bool = True
-    rejected: bool = False
-
-
-@dataclass
-class Truth:
-    """What was really done."""
-
-    taken: list[Taken] = field(default_factory=list)
-    duplicated: int = 0
-    reordered: int = 0
-    corrupted: int = 0
-    phantom: int = 0
-
-    @property
-    def published(self) -> int:
-        return len(self.taken)
-
-    @property
-    def rejected(self) -> int:
-        return sum(message.rejected for message in self.taken)
-
-    @property
-    def unacked(self) -> int:
-        return sum(not message.acked and not message.rejected for message in self.taken)
-
-    @property
-    def delivered(self) -> int:
-        return sum(len(message.got) for message in self.taken)
-
-    @property
-    def refused_delivered(self) -> int:
-        return sum(len(message.got) for message in self.taken if message.rejected)
-
-    @property
-    def missing(self) -> int:
-        """Of what was taken for good: refused and unacknowledged messages are owed to nobody."""
-        return sum(len(message.due - message.got) for message in self.taken if message.acked)
-
-    @property
-    def expected(self) -> int:
-        return self.delivered + self.missing
-
-    def figures(self) -> dict[str, int]:
-        """As the ledger of a run names them."""
-        counts = "published rejected unacked expected delivered missing duplicated reordered corrupted phantom"
-        return {name: getattr(self, name) for name in (*counts.split(), "refused_delivered")}
+CLOSE: Final = b"\x88\x02" + struct.pack(">H", 1001)
+"""By hand: trio-websocket would no longer hear what the client says before it answers."""
 
 
 @dataclass(eq=False)
@@ -151,6 +56,8 @@ class Broadcaster:
     def __init__(self, *, v1: bool = False, lies: Lies | None = None) -> None:
         self.v1 = v1
         self.lies = lies or Lies()
+        if not v1:
+            self.lies = self.lies.of_plain
         self.truth = Truth()
         self.rooms: defaultdict[str, list[Member]] = defaultdict(list)
         self._random = random.Random(self.lies.seed)
@@ -162,18 +69,32 @@ class Broadcaster:
         self._killed: set[Member] = set()
         self._newest: dict[str, Who] = {}
         """Client → who it was when it was here last."""
-        self._away: defaultdict[str, set[Who]] = defaultdict(set)
-        """Room → who might resume."""
 
     async def misbehave(self) -> None:
         """Carry out what is planned by the clock."""
-        for at in sorted(self.lies.kills):
+        lies = self.lies
+        planned = [(lies.kills, self._cut), (lies.closes, self._close), (lies.forgets, self._forget)]
+        for at, do in sorted(((at, do) for times, do in planned for at in times), key=itemgetter(0)):
             await trio.sleep_until(at)
-            members = [member for room in self.rooms.values() for member in room]
-            if members:
-                member = self._random.choice(members)
-                self._killed.add(member)
-                await trio.aclose_forcefully(member.stream)
+            await do()
+
+    async def _cut(self) -> None:
+        member = self._anybody()
+        if member is not None:
+            self._killed.add(member)
+            await trio.aclose_forcefully(member.stream)
+
+    async def _close(self) -> None:
+        member = self._anybody()
+        if member is not None:
+            member.send.send_nowait(None)
+
+    async def _forget(self) -> None:
+        self._logs.clear()
+
+    def _anybody(self) -> Member | None:
+        members = [member for room in self.rooms.values() for member in room]
+        return self._random.choice(members) if members else None
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         """One connection, to its end."""
@@ -196,45 +117,34 @@ class Broadcaster:
                 who = self._newest.get(client) if "since_seq" in query else None
                 who = self._newest[client] = who or Who()
                 member = Member(room, client, stream, send, nursery, who)
-                nursery.start_soon(self._write, ws, receive)
+                nursery.start_soon(self._write, member, ws, receive)
                 if self.v1:
                     self._greet(member, query)
                 self.rooms[room].append(member)
                 arrived, todo = trio.open_memory_channel[tuple[Taken, dict[str, Any]]](100_000)
                 nursery.start_soon(self._work, member, todo)
+                without_a_word = True
                 try:
                     while True:
                         message = json.loads(await ws.get_message())
                         arrived.send_nowait((self._book(member, message), message))
                 except trio_websocket.ConnectionClosed as closed:
-                    if member not in self._killed and (closed.reason is None or closed.reason.code == 1006):
-                        self._excuse(member)
+                    without_a_word = closed.reason is None or closed.reason.code == 1006
                     raise
                 finally:
                     self.rooms[room].remove(member)
-                    self._away[room].add(member.who)
+                    self.truth.leave(room, who, of_own_will=without_a_word and member not in self._killed)
                     nursery.cancel_scope.cancel()
         except* (trio_websocket.ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
             pass
-
-    def _excuse(self, member: Member) -> None:
-        """It went of its own will: what was under way is owed to it when it resumes, and not before."""
-        for taken in self.truth.taken:
-            who = member.who
-            if taken.number > who.highest[taken.publisher] and who in taken.due - taken.got:
-                taken.due.discard(who)
-                who.excused.append(taken)
 
     def _book(self, sender: Member, message: dict[str, Any]) -> Taken:
         """It has come: from now on it is owed to whoever is in the room."""
         publisher = message["id"].partition("-")[0] if self.v1 else message["clientId"]
         self._counts[publisher] += 1
         number = int(message["id"].partition("-")[2]) if self.v1 else self._counts[publisher]
-        taken = Taken(publisher, number, {member.who for member in self.rooms[sender.room]}, acked=not self.v1)
-        self.truth.taken.append(taken)
-        for who in self._away[sender.room]:
-            who.excused.append(taken)
-        return taken
+        there = [member.who for member in self.rooms[sender.room]]
+        return self.truth.take(sender.room, publisher, number, there, acked=not self.v1)
 
     async def _work(self, sender: Member, todo: trio.MemoryReceiveChannel[tuple[Taken, dict[str, Any]]]) -> None:
         async for taken, message in todo:
@@ -248,39 +158,51 @@ class Broadcaster:
         self._broadcast(sender, taken, message)
 
     def _broadcast(self, sender: Member, taken: Taken, message: dict[str, Any]) -> None:
-        if self._lying(self.lies.reject):
-            error = {"type": "error", "code": "busy", "detail": "not now", "id": message["id"]}
-            sender.say(error, partial(setattr, taken, "rejected", True))
+        lies = self.lies
+        error = {"type": "error", "code": "busy", "detail": "not now", "id": message.get("id")}
+        refuse = partial(sender.say, error, partial(setattr, taken, "rejected", True))
+        if self._lying(lies.reject):
+            refuse()
             return
-        if self._lying(self.lies.swallow):
+        if self._lying(lies.swallow):
             return
         afterwards: Callable[[], None] = lambda: None  # noqa: E731
         if self.v1:
-            seq = len(self._logs[sender.room]) + 1
-            if self._lying(self.lies.renege):
-                error = {"type": "error", "code": "busy", "detail": "not now", "id": message["id"]}
-                refuse = partial(sender.say, error, partial(setattr, taken, "rejected", True))
-                if self._lying(0.5):
-                    afterwards = refuse
-                else:
-                    refuse()
-            elif not self._lying(self.lies.mute):
-                ack = {"type": "ack", "id": message["id"], "room": sender.room, "seq": seq}
-                sender.say(ack, partial(setattr, taken, "acked", True))
-            place = {"room": sender.room, "seq": seq, "ts": 0, "id": message["id"]}
+            log = self._logs[sender.room]
+            place = {"room": sender.room, "seq": len(log) + 1, "ts": 0, "id": message["id"]}
+            ack = {"type": "ack", "id": message["id"], "room": sender.room, "seq": place["seq"]}
+            answer = partial(sender.say, ack, partial(setattr, taken, "acked", True))
+            if self._lying(lies.renege):
+                answer, late = refuse, self._lying(0.5)
+            else:
+                late = self._lying(lies.ack_late)
+            if late:
+                afterwards = answer
+            elif answer is refuse or not self._lying(lies.mute):
+                answer()
             message = {"clientId": sender.client_id, "Message": message["Message"], **place}
-            self._logs[sender.room].append((taken, message))
+            log.append((taken, message))
+        if not self._lying(lies.ack_only):
+            self._send_out(sender, taken, message)
+        afterwards()
+
+    def _send_out(self, sender: Member, taken: Taken, message: dict[str, Any]) -> None:
         # One text for everybody, as every broadcast server sends it.
         text = json.dumps(message)
         for member in self.rooms[sender.room]:
             self._deliver(member, taken, text, message)
-        afterwards()
+        if self._lying(self.lies.astray):
+            for room, members in self.rooms.items():
+                if room != sender.room and members:
+                    self._random.choice(members).send.send_nowait((text, self._note_phantom))
 
     def _deliver(self, member: Member, taken: Taken, text: str, message: dict[str, Any]) -> None:
         lies = self.lies
-        item = (text, partial(self._note, member, taken))
+        item = (text, partial(self.truth.deliver, member.who, taken))
         if self._lying(lies.phantom):
             member.say(message | {"Message": self._invented(str(message["Message"]))}, self._note_phantom)
+        if self._lying(lies.strange_id):
+            member.say(message | {"id": f"{taken.publisher}-{taken.number + 1_000_000}"}, self._note_phantom)
         if self._lying(lies.delay):
             member.send.send_nowait(self._random.uniform(*LATE_S))
         if self._lying(lies.drop):
@@ -289,6 +211,9 @@ class Broadcaster:
             member.say(message | {"Message": self._damaged(str(message["Message"]))}, self._note_damage)
         elif self._lying(lies.tear):
             member.send.send_nowait((text[: -self._random.randint(1, 9)], self._note_damage))
+        elif len(self._logs[member.room]) > 1 and self._lying(lies.swap):
+            _taken, other = self._random.choice(self._logs[member.room][:-1])
+            member.say(message | {"Message": other["Message"]}, self._note_damage)
         elif self._lying(lies.reorder):
             member.nursery.start_soon(self._late, member, item)
         else:
@@ -320,29 +245,20 @@ class Broadcaster:
 
     async def _write(
         self,
+        member: Member,
         ws: trio_websocket.WebSocketConnection,
         items: trio.MemoryReceiveChannel[Item],
     ) -> None:
         async for item in items:
+            if item is None:
+                await member.stream.send_all(CLOSE)
+                return
             if isinstance(item, float):
                 await trio.sleep(item)
                 continue
             text, note = item
             await ws.send_message(text)
             note()  # Afterwards: it may have been cut in this very moment.
-
-    def _note(self, member: Member, taken: Taken) -> None:
-        """A whole delivery leaves."""
-        who = member.who
-        if who not in taken.due:
-            return  # It joined after the message had come: early, and promised to nobody.
-        if who in taken.got:
-            self.truth.duplicated += 1
-            return
-        taken.got.add(who)
-        if taken.number < who.highest[taken.publisher]:
-            self.truth.reordered += 1
-        who.highest[taken.publisher] = max(taken.number, who.highest[taken.publisher])
 
     def _note_damage(self) -> None:
         self.truth.corrupted += 1
@@ -356,25 +272,16 @@ class Broadcaster:
         member.say(welcome | {"limits": limits, "heartbeat_ms": 25_000})
         log = self._logs[member.room]
         recovered = "since_seq" in query and not self.forgetful
-        replay = log[int(query["since_seq"][0]) :] if recovered else []
-        self._away[member.room].discard(member.who)
-        for taken in member.who.excused:
-            taken.due.add(member.who)
-        member.who.excused.clear()
-        for taken, _message in replay:
-            self._note(member, taken)
+        replay = log[max(0, int(query["since_seq"][0]) - self.lies.rewind) :] if recovered else []
+        self.truth.resume(member.room, member.who)
+
+        def note() -> None:
+            for taken, _message in replay:
+                self.truth.deliver(member.who, taken)
+
         joined = {"type": "joined", "room": member.room, "epoch": "e", "seq": len(log), "members": 1}
-        member.say(joined | {"recovered": recovered, "history": [message for _taken, message in replay]})
+        history = [message for _taken, message in replay]
+        member.say(joined | {"recovered": recovered, "history": history}, note)
 
     def _lying(self, probability: float) -> bool:
         return probability > 0 and self._random.random() < probability
-
-
-def described(lies: Lies) -> str:
-    """As `lies_of` reads it."""
-    return json.dumps(asdict(lies))
-
-
-def lies_of(text: str) -> Lies:
-    """The mirror of `described`."""
-    return Lies(**json.loads(text))

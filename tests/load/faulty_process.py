@@ -12,7 +12,8 @@ from pathlib import Path
 
 import trio
 
-from .broadcaster import Broadcaster, lies_of
+from .broadcaster import Broadcaster
+from .lies import lies_of
 
 
 async def main(dialect: str, lies: str, truth: Path) -> None:

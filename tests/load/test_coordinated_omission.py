@@ -12,7 +12,8 @@ from trio.testing import MockClock
 from scalechat.load.results import BroadcastRow, Run, read_run
 from scalechat.load.runner import RunOutcome
 
-from .broadcaster import Broadcaster, Lies
+from .broadcaster import Broadcaster
+from .lies import Lies
 from .worlds import Memory, printed, virtual_run
 
 STALL_S = 2.0

@@ -77,6 +77,24 @@ def test_what_nobody_published_is_a_phantom(publisher: int, number: int, run: in
 
 
 @pytest.mark.parametrize(
+    "name, kind",
+    [("0-2", None), (None, None), ("0-1", Damaged()), ("2-1", Damaged()), ("0-3", Phantom()), ("9-1", Phantom())],
+)
+@pytest.mark.parametrize("seen_before", [False, True])
+def test_a_text_under_another_message_s_id_is_not_that_message(
+    name: str | None, kind: Damaged | Phantom | None, seen_before: bool
+) -> None:
+    """Damaged where that one was published, also when the text itself is known by now."""
+    decoder, _, _ = world(ScaleChatV1())
+    said = {"clientId": "load-x", "Message": message_of(0, 2), "room": "r", "seq": 2, "ts": 2}
+    if seen_before:
+        assert decoder.batch([json.dumps(said | {"id": "0-2"}).encode()]).deliveries == ((0, 2),)
+    batch = decoder.batch([json.dumps(said | ({} if name is None else {"id": name})).encode()])
+    assert batch.deliveries == (((0, 2),) if kind is None else ())
+    assert batch.others == (() if kind is None else (kind,))
+
+
+@pytest.mark.parametrize(
     "text, kind",
     [
         (plain_text("hello", "alice"), Foreign()),

@@ -29,13 +29,19 @@ MEMBERS = 4
 PUBLISHERS = 3
 HEAD = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
 
+ROOMS = 2
+"""All members sit in the first, clients 0, 2, 4…; the other one has a publisher, client 1."""
+
 Sent = tuple[int, int]
-"""(publisher, number): the one room has them as slots too."""
+"""(slot, number) in the first room."""
+ASTRAY: Sent = (-1, 1)
+"""A message of the other room."""
 
 
 def message_frame(sent: Sent, to: int | None = None) -> bytes:
     """`to`: in bytes that no other member gets."""
-    publisher, number = sent
+    slot, number = sent
+    publisher = 1 if sent == ASTRAY else slot * ROOMS
     text = payload.encode(Header(RUN, publisher, number, 5, 6, 7), 60 + number % 90).decode()
     said: dict[str, object] = {"clientId": f"c{publisher}", "Message": text, "room": "r", "seq": number, "ts": 1}
     if to is not None:
@@ -54,7 +60,7 @@ def what_members_get(draw: st.DrawFn) -> tuple[list[Sent], list[list[Sent | None
     streams: list[list[Sent | None]] = []
     for _ in range(MEMBERS):
         stream: list[Sent | None] = list(published)
-        for kind, pick in draw(st.lists(st.tuples(st.sampled_from("ldsa"), st.integers(0, 40)), max_size=4)):
+        for kind, pick in draw(st.lists(st.tuples(st.sampled_from("ldsao"), st.integers(0, 40)), max_size=4)):
             at = min(pick, len(stream))
             match kind:
                 case "l":  # lost
@@ -65,6 +71,8 @@ def what_members_get(draw: st.DrawFn) -> tuple[list[Sent], list[list[Sent | None
                     stream[at : at + 2] = stream[at : at + 2][::-1]
                 case "a":  # an answer
                     stream.insert(at, None)
+                case "o":  # out of another room
+                    stream.insert(at, ASTRAY)
         streams.append(stream)
     return published, streams
 
@@ -110,7 +118,7 @@ async def _both_ways(
     flush: bool,
     own_bytes: set[int],
 ) -> None:
-    plan = Plan.of(LoadConfig(clients=MEMBERS, rooms=1, publishers=PUBLISHERS), 1)
+    plan = Plan.of(LoadConfig(clients=MEMBERS * ROOMS, rooms=ROOMS, publishers=PUBLISHERS * ROOMS), 1)
     now_ns = 0
 
     def clock() -> int:
@@ -120,13 +128,14 @@ async def _both_ways(
 
     with surroundings(plan, clock=clock, rooms_that_share_memory=rooms_that_share_memory) as world:
         recorder = world.recorder
-        inboxes = [Inbox(number, world, Deaf()) for number in range(MEMBERS)]
+        inboxes = [Inbox(number * ROOMS, world, Deaf()) for number in range(MEMBERS)]
         async with trio.open_nursery() as nursery:
             lanes = [_lane(inbox, world.reader, nursery) for inbox in inboxes]
             for inbox in inboxes:
                 inbox.open(0, again=False)
-            for publisher, _ in published:
-                recorder.published(publisher, size_bytes=100, intended_ns=0, sent_ns=1, due_ns=0)
+            for slot, _ in published:
+                recorder.published(slot * ROOMS, size_bytes=100, intended_ns=0, sent_ns=1, due_ns=0)
+            recorder.published(1, size_bytes=100, intended_ns=0, sent_ns=1, due_ns=0)
             bytes_for = [
                 b"".join(ping_or_message(sent, member if member in own_bytes else None) for sent in stream)
                 for member, stream in enumerate(streams)
@@ -142,7 +151,7 @@ async def _both_ways(
     for inbox, stream in zip(inboxes, streams, strict=True):
         model = RecipientLedger([0] * PUBLISHERS)
         for sent in stream:
-            if sent is not None:
+            if sent is not None and sent != ASTRAY:
                 (outcome,) = model.admit([sent]) or [Outcome.FIRST]
                 totals[outcome] += 1
                 got[sent] += outcome in (Outcome.FIRST, Outcome.LATE)
@@ -154,8 +163,9 @@ async def _both_ways(
     counters = recorder.counters
     assert counters.delivered == totals[Outcome.FIRST] + totals[Outcome.LATE]
     assert (counters.duplicated, counters.reordered) == (totals[Outcome.DUPLICATE], totals[Outcome.LATE])
-    left = close_accounts(recorder, never_ns=1, now_ns=now_ns)
-    assert {(message.publisher, message.number): message.delivered for message in left} == {
+    assert counters.phantom == sum(stream.count(ASTRAY) for stream in streams)
+    left = [message for message in close_accounts(recorder, never_ns=1, now_ns=now_ns) if not message.room]
+    assert {(message.publisher // ROOMS, message.number): message.delivered for message in left} == {
         sent: got[sent] for sent in published
     }
     recorder.end_window()

@@ -49,7 +49,7 @@ class Recipient(RuleBasedStateMachine):
 
     @rule()
     def leave(self) -> None:
-        self.ledger.leave(self.published)
+        self.ledger.leave(list(self.published))
         self.at_leave = self.at_leave or list(self.published)
 
     @invariant()

@@ -14,8 +14,9 @@ from scalechat.load.conclusion import RunOutcome
 from scalechat.load.results import BroadcastRow, ConnectionRow, EventRow, HistogramRow, TimeseriesRow, read_run
 from scalechat.scenario import Step
 
-from .broadcaster import Broadcaster, Lies
+from .broadcaster import Broadcaster
 from .fleet.fleets import virtual_fleet
+from .lies import Lies
 from .worlds import virtual_run
 
 STEPS = (

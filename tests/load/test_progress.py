@@ -14,7 +14,8 @@ from scalechat.load.closing_words import print_summary
 from scalechat.load.live import Nobody
 from scalechat.load.progress import LINE_EVERY_S, shown
 
-from .broadcaster import Broadcaster, Lies
+from .broadcaster import Broadcaster
+from .lies import Lies
 from .worlds import STEADY, virtual_run
 
 

@@ -19,7 +19,8 @@ from scalechat.load.results import (
 )
 from scalechat.load.runner import Interruption, RunOutcome
 
-from .broadcaster import Broadcaster, Lies
+from .broadcaster import Broadcaster
+from .lies import Lies
 from .worlds import Memory, MemoryConnector, printed, virtual_run
 
 

@@ -21,7 +21,8 @@ from scalechat.load.template import ByTemplate
 from scalechat.tables import Template, Where
 from scalechat.wire.messages import PlainMessage
 
-from .broadcaster import Broadcaster, Lies
+from .broadcaster import Broadcaster
+from .lies import Lies
 from .test_exactness import require_equal
 from .worlds import virtual_run
 

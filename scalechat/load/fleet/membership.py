@@ -154,7 +154,9 @@ class Membership:
             return
         unowed, refused = _by_publisher(account.unowed), _by_publisher(account.refused)
         for publisher, published in zip(self._publishers(index), account.published, strict=True):
-            elsewhere.announce(publisher, published, unowed.get(publisher, ()), refused.get(publisher, ()))
+            elsewhere.announce(
+                publisher, published, unowed.get(publisher, ()), refused.get(publisher, ()), final=account.final
+            )
         if elsewhere.is_settled:
             self._recorder.settle()
 

@@ -12,7 +12,8 @@ from scalechat.config import CapacityConfig, LoadConfig, OperationalError, Usage
 from scalechat.load.capacity.quantity import Quantity
 from scalechat.load.results import SearchRow, read_run
 from scalechat.load.runner import Interruption
-from tests.load.broadcaster import Broadcaster, Lies
+from tests.load.broadcaster import Broadcaster
+from tests.load.lies import Lies
 from tests.load.worlds import Memory, MemoryConnector
 
 from .worlds import Saturating, virtual_search

@@ -13,7 +13,8 @@ from scalechat.config import CapacityConfig, LoadConfig
 from scalechat.load.capacity.calm import Calm
 from scalechat.load.capacity.searching import Searching, SearchOutcome
 from scalechat.load.runner import Interruption, RunOutcome, run_load
-from tests.load.broadcaster import Broadcaster, Member, Taken
+from tests.load.broadcaster import Broadcaster, Member
+from tests.load.truth import Taken
 from tests.load.worlds import Memory, MemoryConnector, memory_connector, virtual_ns
 
 

@@ -22,11 +22,13 @@ from scalechat.load.results import (
     TimeseriesRow,
     read_run,
 )
-from scalechat.scenario import Churning
-from tests.load.broadcaster import Broadcaster, Lies
+from scalechat.scenario import Churning, ReconnectStorm
+from tests.load.broadcaster import Broadcaster
 from tests.load.fleet.fleets import virtual_fleet
-from tests.load.test_exactness import COMING_BACK
+from tests.load.lies import Lies
 from tests.load.test_exactness import FAULTS as ALL_FAULTS
+from tests.load.test_exactness import require_distribution
+from tests.load.test_exactness_churning import COMING_BACK
 from tests.load.worlds import Memory, virtual_run
 
 FAULTS = ("reorder", "phantom", "reject", "renege", "mute", "kill", "everything")
@@ -49,7 +51,7 @@ def require_equal(outcome: RunOutcome, server: Broadcaster) -> None:
     ledger, run = outcome.manifest.ledger, read_run(outcome.run_dir)
     truth: dict[str, int | None] = dict(server.truth.figures())
     if not server.v1:
-        truth |= {"rejected": None, "unacked": None}
+        truth |= dict.fromkeys(("acked", "rejected", "unacked"))
     assert {name: getattr(ledger, name) for name in truth} == truth
     broadcasts = list(run.rows(BroadcastRow))
     assert len({row.msg_id for row in broadcasts}) == ledger.published
@@ -62,9 +64,7 @@ def require_equal(outcome: RunOutcome, server: Broadcaster) -> None:
     if not server.lies.kills:
         # Who goes while others publish is expected to have got what it got of other processes' messages.
         assert sum(row.expected for row in broadcasts) == ledger.expected
-        counted = [row.count for row in run.rows(HistogramRow) if row.metric in ("delivery", "delivery_churning")]
-        missed = [row.missed or 0 for row in run.rows(ConnectionRow) if row.kind != "churning"]
-        assert sum(counted) == ledger.delivered + sum(missed), "what never came is in the distribution of the headline"
+        require_distribution(run, ledger)
     for name, entry in outcome.manifest.files.items():
         if entry.rows is not None:
             assert (outcome.run_dir / name).read_bytes().count(b"\n") == entry.rows + 1
@@ -79,6 +79,30 @@ async def test_the_ledger_of_three_workers_is_the_truth(fault: str, autojump_clo
         lies = replace(lies, kills=())
     outcome, server = await faulty_fleet(lies, tmp_path, v1=True)
     assert server.truth.published > 100
+    require_equal(outcome, server)
+
+
+async def test_what_waited_for_its_publisher_to_be_back_is_no_phantom_to_the_others(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """It is published in the drain, when each process has said how much it published; and told of again."""
+    storm = ReconnectStorm(at_s=1.9, share=1.0, within_s=0.5)
+    shape: dict[str, object] = {"rooms": 1, "duration_s": 2.0, "events": (storm,)}
+    outcome, server = await faulty_fleet(Lies(), tmp_path, v1=True, **shape)
+    drain = outcome.manifest.phases[-1]
+    rows = read_run(outcome.run_dir).rows(BroadcastRow)
+    assert any(row.t_s + (row.send_lag_ns or 0) / 1e9 > drain.start_s + 0.1 for row in rows)
+    require_equal(outcome, server)
+
+
+async def test_a_refusal_ends_nobody_s_drain_later(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """Also one that comes in the drain: no process waits for a message that another one was refused."""
+    lies = Lies(reject=0.3, stalls=((2.0, 3.5),))
+    shape: dict[str, object] = {"rooms": 1, "warmup_s": 1.0, "duration_s": 2.0, "drain_s": 20.0}
+    outcome, server = await faulty_fleet(lies, tmp_path, v1=True, **shape)
+    assert outcome.manifest.ledger.rejected
+    drain = outcome.manifest.phases[-1]
+    assert drain.end_s - drain.start_s < 2
     require_equal(outcome, server)
 
 
