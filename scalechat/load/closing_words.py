@@ -1,7 +1,12 @@
-"""What is printed when a run is over: the verdict, the few figures that matter, and where the run is."""
+"""What is printed when a run is over: the verdict, the few figures that matter, and where the run is.
+
+On a terminal it fits the width there is; elsewhere each thing is one line, as somebody greps for it.
+"""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.console import Console
@@ -9,14 +14,15 @@ from rich.text import Text
 
 from scalechat.load.conclusion import RunOutcome
 from scalechat.load.results import CLOSED_LOOP, Figure, Ledger, Objective, Verdict
+from scalechat.packing import packed
+from scalechat.palette import BAD, FAINT, GOOD, SIGNS, WARN
 
 _STYLES: Final[dict[Verdict, str]] = {
-    "pass": "bold green",
-    "fail": "bold red",
-    "invalid": "bold yellow",
-    "interrupted": "yellow",
+    "pass": f"bold {GOOD}",
+    "fail": BAD,
+    "invalid": f"bold {WARN}",
+    "interrupted": WARN,
 }
-_SIGNS: Final = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}
 _PERCENTILES: Final = (
     ("p50", "delivery_p50"),
     ("p90", "delivery_p90"),
@@ -24,31 +30,44 @@ _PERCENTILES: Final = (
     ("p99.9", "delivery_p99_9"),
     ("max", "delivery_max"),
 )
+_LABEL: Final = 10
+
+Item = tuple[str, Sequence[Text], str | None]
+"""A label, the parts of what it is about, and what separates them on a line; None: for the clipboard, never broken."""
 
 
 def print_summary(outcome: RunOutcome, console: Console) -> None:
     """For a person; `RunOutcome.summary` is the same for a program."""
+    # A pipe has no width, and whoever reads one looks for whole lines.
+    width = console.width - _LABEL if console.is_terminal else None
+    items = [*_items(outcome)]
+    if console.is_terminal:
+        items.append(("report", [Text(f"python -m scalechat report {shlex.quote(str(outcome.run_dir))}")], None))
+    for label, parts, separator in items:
+        for number, line in enumerate(packed(parts, None if separator is None else width, separator or "")):
+            console.print(
+                Text(f"{'' if number else label:<{_LABEL}}", style=FAINT), line, sep="", soft_wrap=True, highlight=False
+            )
+
+
+def _items(outcome: RunOutcome) -> Iterator[Item]:
     summary, figures = outcome.summary, outcome.summary.figures
-    verdict = Text(summary.verdict, style=_STYLES[summary.verdict])
-    distrust = (Text(f"! cannot be trusted: {reason.text}", style="yellow") for reason in summary.validity.reasons)
-    lines = [
-        ("verdict", verdict),
-        *(("", text) for text in distrust),
-        *([("", Text(f"! {CLOSED_LOOP}", style="bold yellow"))] if summary.loop == "closed" else []),
-        *(("", _objective(objective)) for objective in summary.objectives),
-        ("load", Text(_load(figures))),
-        ("delivery", Text("  ".join(f"{name} {_with_interval(figures, key)}" for name, key in _PERCENTILES))),
-        ("ledger", _ledger(outcome.manifest.ledger)),
-        ("health", Text(_health(figures))),
-        ("run", Text(str(outcome.run_dir))),
-    ]
-    for label, text in lines:
-        # Never wrapped: on a terminal that breaks nothing, and elsewhere somebody greps for it.
-        console.print(Text(f"{label:<10}", style="dim"), text, sep="", soft_wrap=True, highlight=False)
+    yield "verdict", [Text(summary.verdict, style=_STYLES[summary.verdict])], ""
+    for reason in summary.validity.reasons:
+        yield "", [Text(f"! cannot be trusted: {reason.text}", style=WARN)], ""
+    if summary.loop == "closed":
+        yield "", [Text(f"! {CLOSED_LOOP}", style=f"bold {WARN}")], ""
+    for objective in summary.objectives:
+        yield "", [_objective(objective)], ""
+    yield "load", list(_load(figures)), ", "
+    yield "delivery", [Text(f"{name} {_with_interval(figures, key)}") for name, key in _PERCENTILES], "  "
+    yield "ledger", list(_ledger(outcome.manifest.ledger)), ", "
+    yield "health", list(_health(figures)), "; "
+    yield "run", [Text(str(outcome.run_dir))], None
 
 
 def _objective(objective: Objective) -> Text:
-    sign, style = _SIGNS[objective.ok]
+    sign, style = SIGNS[objective.ok]
     observed = ""
     if objective.observed is not None and objective.unit:
         observed = f": {objective.observed:,.4g}" + (f" {objective.unit}" if objective.unit != "ratio" else "")
@@ -56,17 +75,15 @@ def _objective(objective: Objective) -> Text:
     return Text(f"{sign} {objective.expression}{observed}{reason}", style=style)
 
 
-def _load(figures: dict[str, Figure]) -> str:
+def _load(figures: dict[str, Figure]) -> Iterator[Text]:
     rooms = "1 room" if figures["rooms"].value == 1 else f"{_count(figures, 'rooms')} rooms"
-    return (
-        f"{_count(figures, 'clients')} clients in {rooms}, "
-        f"{_count(figures, 'published_per_s')} of {_count(figures, 'offered_per_s')} messages/s, "
-        f"{_count(figures, 'delivered_per_s')} deliveries/s"
-    )
+    yield Text(f"{_count(figures, 'clients')} clients in {rooms}")
+    yield Text(f"{_count(figures, 'published_per_s')} of {_count(figures, 'offered_per_s')} messages/s")
+    yield Text(f"{_count(figures, 'delivered_per_s')} deliveries/s")
 
 
-def _ledger(ledger: Ledger) -> Text:
-    text = Text(f"{ledger.delivered:,} of {ledger.expected:,} deliveries")
+def _ledger(ledger: Ledger) -> Iterator[Text]:
+    yield Text(f"{ledger.delivered:,} of {ledger.expected:,} deliveries")
     always = (
         (ledger.missing, "missing"),
         (ledger.duplicated, "duplicated"),
@@ -81,17 +98,13 @@ def _ledger(ledger: Ledger) -> Text:
         (ledger.unknown_frames, "unknown frames"),
     )
     for count, what in (*always, *((count, what) for count, what in sometimes if count)):
-        text.append(", ")
-        text.append(f"{count:,} {what}", style="red" if count else "")
-    return text
+        yield Text(f"{count:,} {what}", style=BAD if count else "")
 
 
-def _health(figures: dict[str, Figure]) -> str:
+def _health(figures: dict[str, Figure]) -> Iterator[Text]:
     server = figures["server_cpu"].value
-    return (
-        f"load client {_cores(figures['generator_cpu'].value)}, loop lag p99 {_ms(figures, 'loop_lag_p99')}; "
-        f"server {'not scraped' if server is None else _cores(server)}"
-    )
+    yield Text(f"load client {_cores(figures['generator_cpu'].value)}, loop lag p99 {_ms(figures, 'loop_lag_p99')}")
+    yield Text(f"server {'not scraped' if server is None else _cores(server)}")
 
 
 def _count(figures: dict[str, Figure], name: str) -> str:
