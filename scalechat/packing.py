@@ -13,14 +13,16 @@ from rich.text import Text
 
 def packed(parts: Sequence[Text], width: int | None, separator: str) -> Iterator[Text]:
     """Lines of at most `width` columns; one line without a width."""
+    end = separator.rstrip()
     line: Text | None = None
-    for part in parts:
+    for number, part in enumerate(parts, 1):
+        after = len(end) if number < len(parts) else 0
         if line is None:
             line = Text().append_text(part)
-        elif width is None or line.cell_len + len(separator) + part.cell_len <= width:
+        elif width is None or line.cell_len + len(separator) + part.cell_len + after <= width:
             line.append(separator).append_text(part)
         else:
-            yield from _folded(line.append(separator.rstrip()), width)
+            yield from _folded(line.append(end), width)
             line = Text().append_text(part)
     if line is not None:
         yield from _folded(line, width)

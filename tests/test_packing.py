@@ -17,6 +17,10 @@ def test_a_line_breaks_between_parts() -> None:
     assert plain(["0 missing", "0 duplicated", "0 reordered"], 25) == ["0 missing, 0 duplicated,", "0 reordered"]
 
 
+def test_the_separator_at_the_end_of_a_line_needs_room_too() -> None:
+    assert plain(["0 missing", "0 out of order", "0 twice"], 25) == ["0 missing,", "0 out of order, 0 twice"]
+
+
 def test_without_a_width_everything_is_one_line() -> None:
     assert plain(["0 missing", "0 duplicated", "0 reordered"], None) == ["0 missing, 0 duplicated, 0 reordered"]
 

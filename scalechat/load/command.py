@@ -13,8 +13,8 @@ import trio
 from rich.console import Console
 
 from scalechat.config import LoadConfig, OperationalError
-from scalechat.load.closing_words import print_summary
-from scalechat.load.progress import shown
+from scalechat.load.display.closing_words import print_summary
+from scalechat.load.display.progress import shown
 from scalechat.load.runner import Interruption, RunOutcome, run_load
 
 
@@ -27,9 +27,8 @@ def load(config: LoadConfig, sources: Mapping[str, str]) -> int:
 
 async def load_and_tell(config: LoadConfig, sources: Mapping[str, str]) -> RunOutcome:
     """Carry out a run as a person at a terminal sees it. Ctrl-C and SIGTERM end it early, a second one at once."""
-    async with interruptible() as interruption:
-        with shown(Console(stderr=True), quiet=config.quiet) as watcher:
-            outcome = await run_load(config, sources, watcher=watcher, interruption=interruption)
+    async with interruptible() as interruption, shown(Console(stderr=True), quiet=config.quiet) as watcher:
+        outcome = await run_load(config, sources, watcher=watcher, interruption=interruption)
     _tell(config, outcome)
     return outcome
 
@@ -42,9 +41,8 @@ async def _meet_and_tell(config: LoadConfig, sources: Mapping[str, str]) -> int:
         raise OperationalError(
             f"--rendezvous needs the package {error.name}: pip install 'scalechat[redis]'"
         ) from error
-    async with interruptible() as interruption:
-        with shown(Console(stderr=True), quiet=config.quiet) as watcher:
-            outcome = await meet(config, sources, watcher, interruption)
+    async with interruptible() as interruption, shown(Console(stderr=True), quiet=config.quiet) as watcher:
+        outcome = await meet(config, sources, watcher, interruption)
     if isinstance(outcome, RunOutcome):
         _tell(config, outcome)
     elif not config.quiet:

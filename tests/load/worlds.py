@@ -14,8 +14,8 @@ from rich.console import Console
 from trio.testing import memory_stream_pair
 
 from scalechat.config import LoadConfig
-from scalechat.load.closing_words import print_summary
 from scalechat.load.connector import Link
+from scalechat.load.display.closing_words import print_summary
 from scalechat.load.live import Snapshot
 from scalechat.load.runner import Interruption, RunOutcome, run_load
 
@@ -66,6 +66,13 @@ class Memory:
 
     snapshots: list[Snapshot] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    waits: list[str] = field(default_factory=list)
+
+    def begin(self, config: LoadConfig) -> None:
+        self.waits.append("connecting")
+
+    def wait(self, what: str) -> None:
+        self.waits.append(what)
 
     def show(self, snapshot: Snapshot) -> None:
         self.snapshots.append(snapshot)

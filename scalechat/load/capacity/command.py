@@ -15,7 +15,7 @@ from scalechat.load.capacity.calm import Calm
 from scalechat.load.capacity.searching import Searching, SearchOutcome
 from scalechat.load.capacity.telling import number
 from scalechat.load.command import interruptible
-from scalechat.load.progress import shown
+from scalechat.load.display.progress import shown
 from scalechat.load.runner import run_load
 from scalechat.load.setting_out import greeter
 
@@ -26,16 +26,18 @@ def capacity(config: CapacityConfig, sources: Mapping[str, str]) -> int:
 
 
 async def _search_and_tell(config: CapacityConfig, sources: Mapping[str, str]) -> SearchOutcome:
-    async with interruptible() as interruption:
-        with shown(Console(stderr=True), quiet=config.quiet, many_runs=True) as watcher:
-            outcome = await Searching(
-                config,
-                sources,
-                carry_out=run_load,
-                calm=Calm(greeter(config), config.calm_timeout_s),
-                watcher=watcher,
-                interruption=interruption,
-            ).carry_out()
+    async with (
+        interruptible() as interruption,
+        shown(Console(stderr=True), quiet=config.quiet, many_runs=True) as watcher,
+    ):
+        outcome = await Searching(
+            config,
+            sources,
+            carry_out=run_load,
+            calm=Calm(greeter(config), config.calm_timeout_s),
+            watcher=watcher,
+            interruption=interruption,
+        ).carry_out()
     if config.json:
         document = {"search_dir": str(outcome.search_dir), "answer": outcome.text}
         document |= msgspec.to_builtins(outcome.summary)

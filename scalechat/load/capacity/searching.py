@@ -16,7 +16,7 @@ from scalechat.load.capacity.record import SearchRecord
 from scalechat.load.capacity.telling import answer_text, number, saw, trying
 from scalechat.load.conclusion import RunOutcome
 from scalechat.load.ending import Interruption
-from scalechat.load.live import Watcher
+from scalechat.load.live import Audience
 from scalechat.load.results import RunWriter, SearchRow, Summary
 from scalechat.load.slo import Slo, parse_slo
 from scalechat.load.verdict import EXIT_INTERRUPTED
@@ -26,7 +26,7 @@ class CarryOut(Protocol):
     """Carries out one ordinary run, as `run_load` does."""
 
     def __call__(
-        self, config: LoadConfig, sources: Mapping[str, str], *, watcher: Watcher, interruption: Interruption
+        self, config: LoadConfig, sources: Mapping[str, str], *, watcher: Audience, interruption: Interruption
     ) -> Awaitable[RunOutcome]: ...
 
 
@@ -50,7 +50,7 @@ class Searching:
         *,
         carry_out: CarryOut,
         calm: Calm,
-        watcher: Watcher,
+        watcher: Audience,
         interruption: Interruption,
     ) -> None:
         self._config = config

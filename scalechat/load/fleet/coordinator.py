@@ -36,7 +36,7 @@ from scalechat.load.fleet.post import Post
 from scalechat.load.fleet.settings import require_same
 from scalechat.load.fleet.tallies import Tallies
 from scalechat.load.fleet.together import together
-from scalechat.load.live import Snapshot, Watcher
+from scalechat.load.live import WRITING, Audience, Snapshot
 from scalechat.load.pacing import NowNs
 from scalechat.load.plan import SECOND_NS
 from scalechat.load.results import Reason, RunWriter
@@ -71,7 +71,7 @@ class Coordinator:
         todo: Assignment,
         writer: RunWriter,
         peers: Sequence[Peer],
-        watcher: Watcher,
+        watcher: Audience,
         interruption: Interruption,
         clock: NowNs,
     ) -> None:
@@ -105,6 +105,7 @@ class Coordinator:
                 meanwhile.start_soon(self._look)
                 await self._over.wait()
                 meanwhile.cancel_scope.cancel()
+            self._watcher.wait(WRITING)
             outcome = self._write()
             await self._say_goodbye(outcome)
             nursery.cancel_scope.cancel()

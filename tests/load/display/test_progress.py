@@ -7,35 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio.testing
 from rich.console import Console
 from rich.text import Text
 from trio.testing import MockClock
 
-from scalechat.load.closing_words import print_summary
-from scalechat.load.live import Nobody, Snapshot
-from scalechat.load.progress import LINE_EVERY_S, shown
+from scalechat.load.display.closing_words import print_summary
+from scalechat.load.display.progress import LINE_EVERY_S, Lines, shown
+from scalechat.load.live import Nobody
 
-from .broadcaster import Broadcaster, Lies
-from .worlds import virtual_run
-
-STEADY = Snapshot(
-    phase="steady",
-    elapsed_s=12.0,
-    phase_left_s=18.0,
-    window_s=1.0,
-    clients=1000,
-    target_clients=1000,
-    offered_per_s=1000,
-    published_per_s=999.6,
-    delivered_per_s=20_012.2,
-    p50_ms=1.25,
-    p99_ms=12.4,
-    missing=0,
-    duplicated=0,
-    reordered=0,
-    errors=0,
-    cpu_ratio=0.41,
-)
+from ..broadcaster import Broadcaster, Lies
+from ..worlds import virtual_run
+from .stories import CONFIG, STEADY
 
 
 def console(*, terminal: bool) -> tuple[Console, io.StringIO]:
@@ -43,55 +26,74 @@ def console(*, terminal: bool) -> tuple[Console, io.StringIO]:
     return Console(file=stream, force_terminal=terminal, width=100, no_color=True, legacy_windows=False), stream
 
 
-def test_a_log_gets_a_line_at_each_phase_and_every_few_seconds() -> None:
+async def test_a_log_gets_a_line_at_each_phase_and_every_few_seconds() -> None:
     """A minute of steady load is a dozen lines."""
     to, stream = console(terminal=False)
-    with shown(to, quiet=False) as watcher:
+    async with shown(to, quiet=False) as watcher:
+        watcher.begin(CONFIG)
+        watcher.wait("connecting")
         watcher.show(replace(STEADY, phase="ramp", elapsed_s=1, phase_left_s=None))
         for second in range(2, 62):
             watcher.show(replace(STEADY, elapsed_s=float(second)))
-        watcher.note("something happened")
+        watcher.note("something happened at [::1]:8080")
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 2 + 60 / LINE_EVERY_S
-    assert lines[1] == (
+    assert len(lines) == 3 + 60 / LINE_EVERY_S
+    assert lines[0] == "ws://localhost:8080/ws: 1,000 clients in 20 rooms, takes about 0:35"
+    assert lines[2] == (
         "    2 s  steady   clients 1,000/1,000  published 1,000/s of 1,000  delivered 20,012/s  "
         "p50 1.25 ms  p99 12 ms  missing 0"
     )
-    assert lines[-1] == "something happened"
+    assert lines[-1] == "something happened at [::1]:8080"
 
 
-def test_a_phase_that_a_scenario_names_has_its_name_in_the_log() -> None:
+async def test_a_phase_that_a_scenario_names_has_its_name_in_the_log() -> None:
     to, stream = console(terminal=False)
-    with shown(to, quiet=False) as watcher:
+    async with shown(to, quiet=False) as watcher:
         watcher.show(replace(STEADY, phase="evening", elapsed_s=7.0))
     assert stream.getvalue().startswith("    7 s  evening  clients 1,000/1,000")
 
 
-def test_a_terminal_shows_the_run_as_it_goes_and_leaves_nothing_behind() -> None:
-    """Phase and what is left of it, rates, percentiles, ledger, and the load client's own health."""
-    to, stream = console(terminal=True)
-    with shown(to, quiet=False) as watcher:
+async def test_the_log_of_many_runs_has_their_notes_only() -> None:
+    to, stream = console(terminal=False)
+    async with shown(to, quiet=False, many_runs=True) as watcher:
+        watcher.begin(CONFIG)
         watcher.show(STEADY)
+        watcher.note("probe 1")
+    assert stream.getvalue() == "probe 1\n"
+
+
+async def test_a_terminal_shows_the_run_as_it_goes_and_leaves_only_notes_behind() -> None:
+    """Each snapshot is drawn in the place of the last."""
+    to, stream = console(terminal=True)
+    async with shown(to, quiet=False) as watcher:
+        watcher.begin(CONFIG)
+        watcher.note("something happened")
+        await trio.testing.wait_all_tasks_blocked()
+        assert "connecting to ws://localhost:8080/ws" in stream.getvalue()
+        watcher.show(STEADY)
+        await trio.testing.wait_all_tasks_blocked()
         screen = stream.getvalue()
-    for words in (
-        "steady",
-        "18 s left",
-        "1,000 of 1,000",
-        "20,012",
-        "1.25 ms",
-        "12 ms",
-        "0 missing, 0 twice, 0 out of order, 0 corrupted, 0 errors",
-        "41% of a core",
-    ):
+        watcher.wait("writing the run")
+        await trio.testing.wait_all_tasks_blocked()
+        assert "writing the run" in stream.getvalue()
+    for words in ("steady", "18 s left", "1,000 of 1,000", "20,012", "1.25 ms", "12 ms", "0 missing", "41% of a core"):
         assert words in screen
-    assert stream.getvalue().endswith("\x1b[2K")  # the last line is cleared again
+    assert stream.getvalue().endswith("\x1b[J\x1b[?25h")  # the lines are erased, the cursor is back
 
 
-def test_quiet_is_quiet() -> None:
+async def test_a_terminal_that_cannot_move_its_cursor_is_a_log() -> None:
+    """``TERM=dumb``: an editor's shell, a build server."""
+    to = Console(file=io.StringIO(), force_terminal=True, width=100, _environ={"TERM": "dumb"})
+    async with shown(to, quiet=False) as watcher:
+        assert isinstance(watcher, Lines)
+
+
+async def test_quiet_is_quiet() -> None:
     """Not a byte."""
     to, stream = console(terminal=True)
-    with shown(to, quiet=True) as watcher:
+    async with shown(to, quiet=True) as watcher:
         assert isinstance(watcher, Nobody)
+        watcher.begin(CONFIG)
         watcher.show(STEADY)
         watcher.note("something happened")
     assert stream.getvalue() == ""
