@@ -19,6 +19,7 @@ from scalechat.load.display.programme import Programme
 from scalechat.load.display.screen import lines
 from scalechat.load.display.story import Story
 from scalechat.load.live import Audience, Nobody, Snapshot
+from scalechat.palette import FAINT
 
 LINE_EVERY_S: Final = 5.0
 
@@ -108,7 +109,9 @@ class Screen:
 
     def note(self, line: str) -> None:
         """See `Audience`."""
-        self._area.note(Text(line))
+        since_s = self._story.going_on_s
+        when = "" if since_s is None else f"{clock_text(since_s):>7}  "
+        self._area.note(Text.assemble((when, FAINT), line))
 
     async def run(self) -> None:
         """Draw whatever is new, until cancelled. Everybody else gets a turn after each line: the load goes before."""

@@ -54,9 +54,16 @@ class Story:
     @property
     def is_behind(self) -> bool:
         """Whether less was published lately than was due: a single second says little, messages are due at random."""
-        lately = [window for window in self.windows if window.offered_per_s > 0][-LATELY:]
-        offered = sum(window.offered_per_s for window in lately)
-        return len(lately) == LATELY and sum(window.published_per_s for window in lately) < MIN_ACHIEVED * offered
+        lately = list(self.windows)[-LATELY:]
+        due = {window.offered_per_s for window in lately}
+        if len(lately) < LATELY or len(due) > 1 or not any(due):
+            return False  # a rate that has just changed is no measure either
+        return sum(window.published_per_s for window in lately) < MIN_ACHIEVED * LATELY * due.pop()
+
+    @property
+    def going_on_s(self) -> float | None:
+        """Since when the run goes on; None before and after."""
+        return None if self.now is None or self.waiting is not None else self.now.elapsed_s
 
     def begin(self, config: LoadConfig) -> None:
         """Another run: nothing of the one before is shown any more."""

@@ -92,6 +92,8 @@ def test_a_second_below_the_rate_is_chance_and_five_are_not() -> None:
     short = replace(STEADY, published_per_s=950.0)
     assert not any("! 9" in line for line in plain(story_of(*[STEADY] * 5, short)))
     assert any("! 950 of 1,000" in line for line in plain(story_of(*[short] * 5)))
+    burst = replace(STEADY, offered_per_s=3000.0, published_per_s=1500.0)
+    assert not any("! 1,500" in line for line in plain(story_of(*[STEADY] * 5, burst)))
 
 
 def test_the_lag_that_is_worth_a_look_is_a_tenth_of_the_tightest_objective() -> None:
