@@ -13,7 +13,7 @@ import trio
 from rich.console import Console
 
 from scalechat.config import LoadConfig, OperationalError
-from scalechat.load.display.closing_words import print_summary
+from scalechat.load.display.closing_words import print_next, print_summary
 from scalechat.load.display.progress import shown
 from scalechat.load.runner import Interruption, RunOutcome, run_load
 
@@ -22,7 +22,10 @@ def load(config: LoadConfig, sources: Mapping[str, str]) -> int:
     """Carry out a run and return its exit code; see `run_load` for what it raises."""
     if config.rendezvous is not None:
         return trio.run(_meet_and_tell, config, sources)
-    return trio.run(load_and_tell, config, sources).exit_code
+    outcome = trio.run(load_and_tell, config, sources)
+    if not config.json:
+        print_next(outcome, Console())
+    return outcome.exit_code
 
 
 async def load_and_tell(config: LoadConfig, sources: Mapping[str, str]) -> RunOutcome:
@@ -45,6 +48,8 @@ async def _meet_and_tell(config: LoadConfig, sources: Mapping[str, str]) -> int:
         outcome = await meet(config, sources, watcher, interruption)
     if isinstance(outcome, RunOutcome):
         _tell(config, outcome)
+    elif config.json:
+        _print_json({"run_dir": outcome.run_dir, "verdict": outcome.verdict, "exit_code": outcome.exit_code})
     elif not config.quiet:
         line = f"{outcome.verdict}: this was a part of {outcome.run_dir}, on the machine of instance 0"
         Console(stderr=True).print(line, soft_wrap=True, highlight=False)
@@ -53,10 +58,13 @@ async def _meet_and_tell(config: LoadConfig, sources: Mapping[str, str]) -> int:
 
 def _tell(config: LoadConfig, outcome: RunOutcome) -> None:
     if config.json:
-        document = {"run_dir": str(outcome.run_dir), **msgspec.to_builtins(outcome.summary)}
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+        _print_json({"run_dir": str(outcome.run_dir), **msgspec.to_builtins(outcome.summary)})
     else:
         print_summary(outcome, Console())
+
+
+def _print_json(document: object) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
 
 
 @asynccontextmanager

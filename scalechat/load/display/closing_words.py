@@ -40,14 +40,19 @@ def print_summary(outcome: RunOutcome, console: Console) -> None:
     """For a person; `RunOutcome.summary` is the same for a program."""
     # A pipe has no width, and whoever reads one looks for whole lines.
     width = console.width - _LABEL if console.is_terminal else None
-    items = [*_items(outcome)]
-    if console.is_terminal:
-        items.append(("report", [Text(f"python -m scalechat report {shlex.quote(str(outcome.run_dir))}")], None))
-    for label, parts, separator in items:
+    for label, parts, separator in _items(outcome):
         for number, line in enumerate(packed(parts, None if separator is None else width, separator or "")):
-            console.print(
-                Text(f"{'' if number else label:<{_LABEL}}", style=FAINT), line, sep="", soft_wrap=True, highlight=False
-            )
+            _print("" if number else label, line, console)
+
+
+def print_next(outcome: RunOutcome, console: Console) -> None:
+    """What a person at a terminal may want to do now; whatever reads a pipe knows."""
+    if console.is_terminal:
+        _print("report", Text(f"python -m scalechat report {shlex.quote(str(outcome.run_dir))}"), console)
+
+
+def _print(label: str, line: Text, console: Console) -> None:
+    console.print(Text(f"{label:<{_LABEL}}", style=FAINT), line, sep="", soft_wrap=True, highlight=False)
 
 
 def _items(outcome: RunOutcome) -> Iterator[Item]:

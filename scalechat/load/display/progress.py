@@ -68,14 +68,17 @@ class Lines(Notes):
         super().__init__(console)
         self._phase = ""
         self._next_s = 0.0
+        self._untold: Programme | None = None
 
     def begin(self, config: LoadConfig) -> None:
         """See `Audience`."""
-        programme = Programme.of(config)
-        self.note(f"{programme.target}: {programme.size}, takes about {clock_text(programme.duration_s)}")
+        self._untold = Programme.of(config)
 
     def show(self, snapshot: Snapshot) -> None:
         """See `Audience`."""
+        if (programme := self._untold) is not None:  # not before there is a server: otherwise its absence is the news
+            self.note(f"{programme.target}: {programme.size}, takes about {clock_text(programme.duration_s)}")
+            self._untold = None
         if snapshot.phase == self._phase and snapshot.elapsed_s < self._next_s:
             return
         self._phase = snapshot.phase

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 from trio.testing import MockClock
 
-from scalechat.load.display.closing_words import print_summary
+from scalechat.load.display.closing_words import print_next, print_summary
 from scalechat.load.display.progress import LINE_EVERY_S, Lines, shown
 from scalechat.load.live import Nobody
 
@@ -116,6 +116,7 @@ async def test_the_summary_says_what_a_person_asks_first(
     )
     to, stream = console(terminal=terminal)
     print_summary(outcome, to)
+    print_next(outcome, to)
     lines = [Text.from_ansi(line).plain for line in stream.getvalue().splitlines()]
     if terminal:
         assert all(len(line) <= 100 for line in lines[:-2])  # a path stays whole
