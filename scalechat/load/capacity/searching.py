@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +10,7 @@ from typing import Protocol
 from scalechat.config import CapacityConfig, LoadConfig, OperationalError
 from scalechat.load.capacity.calm import Calm
 from scalechat.load.capacity.decision import Observation, Probe, Search, Verdict
+from scalechat.load.capacity.levels import Tried
 from scalechat.load.capacity.observing import observe
 from scalechat.load.capacity.quantity import Quantity
 from scalechat.load.capacity.record import SearchRecord
@@ -38,6 +39,9 @@ class SearchOutcome:
     exit_code: int
     text: str
     summary: Summary
+    unit: str
+    tried: Sequence[Tried]
+    """Each probe, in their order."""
 
 
 class Searching:
@@ -62,6 +66,7 @@ class Searching:
         self._quantity = Quantity.of(config)
         self._search = Search(self._quantity.aim())
         self._slos: tuple[Slo, ...] = tuple(parse_slo(expression) for expression in config.slo)
+        self._tried: list[Tried] = []
         self._has_measured = False
         self._stopped: str | None = None
         """Why the search cannot go on, apart from an interruption."""
@@ -81,7 +86,10 @@ class Searching:
                 why = self._stopped or "interrupted before the first probe had begun"
                 raise OperationalError(f"{why}: there is nothing to tell", EXIT_INTERRUPTED if not self._stopped else 1)
             summary = record.concluded(verdict, self._sources, self._stopped)
-        return SearchOutcome(writer.run_dir, summary.exit_code, answer_text(verdict, self._quantity.unit), summary)
+        unit = self._quantity.unit
+        return SearchOutcome(
+            writer.run_dir, summary.exit_code, answer_text(verdict, unit), summary, unit, tuple(self._tried)
+        )
 
     async def _probe_until_answered(self, record: SearchRecord, probes: Path) -> Verdict:
         count = 0
@@ -95,6 +103,7 @@ class Searching:
             if seen is None:
                 return self._search.unfinished()
             record.probed(step, seen, outcome)
+            self._tried.append(Tried.of(seen, outcome))
             self._watcher.note(saw(seen, self._quantity.unit, "" if outcome is None else _figures(outcome)))
             step = self._search.next_probe(seen)
         return step

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.text import Text
 
+from scalechat.packing import packed
+
 _TO_END_OF_LINE = "\x1b[K"
 _TO_END_OF_SCREEN = "\x1b[J"
 
@@ -58,9 +60,12 @@ class Area:
         self._write(above + body + _TO_END_OF_SCREEN)
 
     def note(self, text: Text) -> None:
-        """A line that stays, above."""
+        """A line that stays, above; what it is too long by goes on where its words begin."""
+        indent = len(text.plain) - len(text.plain.lstrip())
+        folded = packed([text[indent:]], self._console.width - indent, "")
         with self._console.capture() as capture:
-            self._console.print(text, highlight=False)
+            for line in folded:
+                self._console.print(Text(" " * indent) + line, highlight=False)
         above, lines = self._to_top() + _TO_END_OF_SCREEN, self._lines
         self._lines = ()
         self._write(above + capture.get())

@@ -57,6 +57,13 @@ def test_notes_stay_above_and_scroll_away() -> None:
     assert terminal.shown == ["note 2 of [::1]:8080", "note 3 of [::1]:8080", "note 4 of [::1]:8080", "", "", ""]
 
 
+def test_a_note_that_is_too_long_goes_on_where_its_words_begin() -> None:
+    area, terminal, _ = area_of(columns=20)
+    with area.opened():
+        area.note(Text("    one two three four five"))
+        assert terminal.shown[:2] == ["    one two three", "    four five"]
+
+
 def test_nothing_is_left_of_it_and_the_cursor_comes_back() -> None:
     area, terminal, _ = area_of()
     with area.opened():
