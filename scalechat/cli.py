@@ -4,20 +4,20 @@ The only reader of argv and environ. Parts are imported when their command runs,
 cause ends in one line on stderr; a traceback is always a bug of ours.
 """
 
+import json
 import os
 import sys
 import webbrowser
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter
-from cyclopts.help import ColumnSpec, DefaultFormatter, HelpEntry, NameRenderer
-from rich.console import Console, Group, RenderableType
-from rich.text import Text
+from cyclopts import CycloptsError, Parameter
+from rich.console import Console
 
-from scalechat import __version__
+from scalechat.command_line import COMMANDS, make_app
 from scalechat.complaints import complaint
 from scalechat.config import (
     CapacityConfig,
@@ -27,11 +27,12 @@ from scalechat.config import (
     ExperimentConfig,
     LoadConfig,
     ReportConfig,
+    ScaleChatError,
     ServeConfig,
     UsageError,
     told_to_the_user,
 )
-from scalechat.sources import Environment, PlatformIndex, Provenance, TomlFile, describe
+from scalechat.sources import Environment, Provenance, describe
 from scalechat.values import NO_TWIN, SWITCH, about, unset
 
 # 128 + the signal that a shell would report
@@ -235,7 +236,7 @@ def ending_of(work: Callable[[], int]) -> int:
             raise
         if isinstance(told, KeyboardInterrupt):
             return INTERRUPTED
-        print(f"scalechat: error: {' '.join(str(told).split())}", file=sys.stderr)
+        print(f"scalechat: error: {_one_line(told)}", file=sys.stderr)
         return told.exit_code
 
 
@@ -243,60 +244,28 @@ def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     provenance = Provenance()
     environment = Environment(environ)
     app = make_app(Commands(provenance), environment, provenance, colour=not environ.get("NO_COLOR"))
-    try:
-        command, bound, _ = app.parse_args(argv, exit_on_error=False, print_error=False)
-    except CycloptsError as error:
-        raise UsageError(complaint(error)) from None
-    if isinstance(getattr(command, "__self__", None), Commands):
-        environment.refuse_unknown(a for c in COMMANDS for a in app[c].assemble_argument_collection())
-    result = command(*bound.args, **bound.kwargs)
+    with _failure_in_json(wanted="--json" in argv):
+        try:
+            command, bound, _ = app.parse_args(argv, exit_on_error=False, print_error=False)
+        except CycloptsError as error:
+            raise UsageError(complaint(error)) from None
+        if isinstance(getattr(command, "__self__", None), Commands):
+            environment.refuse_unknown(a for c in COMMANDS for a in app[c].assemble_argument_collection())
+    with _failure_in_json(wanted=getattr(bound.arguments.get("config"), "json", False)):
+        result = command(*bound.args, **bound.kwargs)
     return result if isinstance(result, int) else 0
 
 
-COMMANDS = ("serve", "chat", "load", "capacity", "report", "compare", "experiment", "demo")
+@contextmanager
+def _failure_in_json(*, wanted: bool) -> Iterator[None]:
+    """Whoever asked for one JSON document on stdout gets one also of a failure that is not a bug."""
+    try:
+        yield
+    except (Exception, BaseExceptionGroup) as error:
+        if wanted and isinstance(told := told_to_the_user(error), ScaleChatError):
+            print(json.dumps({"error": _one_line(told), "exit_code": told.exit_code}, indent=2))
+        raise
 
 
-def make_app(commands: Commands, environment: Environment, provenance: Provenance, *, colour: bool) -> App:
-    """The command line: what `commands` can do, with settings from flags, `environment` and files."""
-    app = App(
-        name="scalechat",
-        help="A chat server meant to be grown until it breaks, and the laboratory that shows where, why and what "
-        "fixed it.",
-        help_epilogue="A value comes from its flag, else its environment variable, else the TOML file, else it is the "
-        "default.",
-        version=__version__,
-        version_flags="--version",
-        help_flags=("--help", "-h"),
-        console=Console(no_color=not colour or None),
-        config=(environment, provenance),
-        group_parameters="Options",
-    )
-    # Cyclopts' own columns would break the longest flag in two on a terminal of 80 columns.
-    names = ColumnSpec(NameRenderer(), style="cyclopts.name")
-    formatter = DefaultFormatter(column_specs=(names, ColumnSpec(_described)))
-    files = {"serve": "--config", "load": "--scenario", "capacity": "--scenario"}
-    for position, name in enumerate(COMMANDS):
-        app.command(
-            App(
-                name=name,
-                help_formatter=formatter,
-                sort_key=position,
-                config=(
-                    environment,
-                    *([TomlFile(files[name])] if name in files else []),
-                    *([PlatformIndex(environment.environ)] if name == "load" else []),
-                    provenance,
-                ),
-            )
-        )
-        app[name].default(getattr(commands, name))
-    return app
-
-
-def _described(entry: HelpEntry) -> RenderableType:
-    """A setting's help: what it means, and below it, dimmed, how else it is set and what holds without."""
-    facts = [f"one of {', '.join(entry.choices)}"] if entry.choices else []
-    facts += entry.env_var or ()
-    facts += [f"default {entry.default}"] if entry.default is not None else []
-    below = [Text(" · ".join(facts), style="dim")] if facts else []
-    return Group(entry.description or "", *below)
+def _one_line(error: ScaleChatError) -> str:
+    return " ".join(str(error).split())

@@ -147,4 +147,5 @@ class Step(_Base, frozen=True, kw_only=True):
         """A line for a person."""
         clients = "" if self.clients is None else f"{self.clients} clients, "
         unmeasured = "" if self.measured else ", not measured"
-        return f"{self.name}: {clients}{self.rate:g} times the usual rate for {self.duration_s:g} s{unmeasured}"
+        rate = "the usual rate" if self.rate == 1 else f"{self.rate:g} times the usual rate"
+        return f"{self.name}: {clients}{rate} for {self.duration_s:g} s{unmeasured}"

@@ -72,8 +72,10 @@ def above_zero(high: float, unit: str) -> Parameter:
 
 
 def _measured(check: Callable[[object, float | None], None], unit: str) -> Parameter:
-    """A rule whose unit, when it is one word, stands in the help: ``--drain SECONDS``."""
-    return Parameter(validator=check, metavar=unit.upper()) if unit.isalpha() else Parameter(validator=check)
+    """A rule whose unit, when it is short, stands in the help: ``--drain SECONDS``, ``--ramp PER_SECOND``."""
+    if unit.isalpha():
+        return Parameter(validator=check, metavar=unit.upper())
+    return Parameter(validator=check, metavar="PER_SECOND" if unit.endswith(" per second") else None)
 
 
 def _digits(number: float) -> str:

@@ -4,6 +4,8 @@ import contextlib
 import io
 import json
 import os
+import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from scalechat import __version__
 from scalechat.cli import BROKEN_PIPE, INTERRUPTED, ending_of, main
+from scalechat.command_line import EXAMPLES
 from scalechat.config import OperationalError, ScaleChatError, UsageError
 from tests.conftest import ServeProcess, clean_environ
 
@@ -282,6 +285,59 @@ def test_help_names_every_setting_with_variable_and_default(capsys: Capture, com
         if (command, key) != ("report", "out"):
             assert f"SCALECHAT_{key.upper()}" in text
     assert "--print-config" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_80_columns(capsys: Capture, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is cut short, and every setting stands at the same column."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([command, "--help"], {}) == 0
+    text = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert not re.search(r"--[a-z-]*…", text)
+    assert "default 10.0" not in text
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "experiment"])
+def test_help_has_examples_that_are_understood(
+    capsys: Capture, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with what it is for; the settings in them are of today."""
+    assert main([command, "--help"], {"COLUMNS": "80"}) == 0
+    text = capsys.readouterr().out
+    monkeypatch.chdir(Path(__file__).parents[1])
+    for example, purpose in EXAMPLES[command]:
+        assert f"  # {purpose}\n  python -m scalechat {example}\n" in text
+        assert main([*shlex.split(example), "--print-config"], {}) == 0
+
+
+@pytest.mark.parametrize(
+    "argv, code, error",
+    [
+        (["load", "--json", "--cleints", "3"], 2, "unknown option: --cleints. Did you mean --clients?"),
+        (["load", "--json", "--slo", "missing = 0"], 2, "--slo 'missing = 0' cannot be read: write it such as"),
+        (["load", "--json", "--server-url", "ws://127.0.0.1:1/ws"], 1, "cannot connect to ws://127.0.0.1:1/ws"),
+        (["capacity", "--json", "--server-url", "ws://127.0.0.1:1/ws"], 1, "cannot connect to ws://127.0.0.1:1/ws"),
+        (["compare", "--json", "nowhere", "neither"], 2, "no run in nowhere"),
+        (["experiment", "--json", "nothing"], 2, "no experiment is called 'nothing'"),
+    ],
+)
+def test_who_asks_for_json_gets_one_document_of_a_failure_too(
+    capsys: Capture, argv: list[str], code: int, error: str
+) -> None:
+    """The line for people stays on stderr."""
+    assert main(argv, {}) == code
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert document.keys() == {"error", "exit_code"}
+    assert document["error"].startswith(error)
+    assert document["exit_code"] == code
+    assert err == f"scalechat: error: {document['error']}\n"
+
+
+def test_json_is_asked_for_in_a_variable_too(capsys: Capture) -> None:
+    assert main(["load", "--server-url", "ws://127.0.0.1:1/ws"], {"SCALECHAT_JSON": "true"}) == 1
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 1
 
 
 def test_version_is_one_word(capsys: Capture) -> None:

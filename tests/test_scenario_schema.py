@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from scalechat.cli import main
+from scalechat.scenario import Step
 from scalechat.scenario_schema import scenario_schema_text
 
 SHIPPED = Path(__file__).parents[1] / "scalechat" / "schemas" / "scenario.schema.json"
@@ -31,6 +32,20 @@ def test_each_scenario_we_ship_is_valid(path: Path, capsys: pytest.CaptureFixtur
     assert (path.parent / directive).resolve() == SHIPPED.resolve()
     Draft202012Validator(json.loads(scenario_schema_text())).validate(tomllib.loads(text))
     assert main(["load", "--scenario", str(path), "--print-config"], {}) == 0
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_each_scenario_says_what_it_is_for_how_to_run_it_and_what_one_learns(path: Path) -> None:
+    """At its head, where whoever opens it reads; and the settings' page lists it."""
+    head = path.read_text(encoding="utf-8").partition("\nclients = ")[0]
+    command = f"# python -m scalechat load --scenario configs/scenarios/{path.name}\n"
+    assert head.index("\n# For: ") < head.index(command) < head.index("\n# Learn: ")
+    assert f"`{path.name}`" in (path.parents[2] / "docs/reference/settings.md").read_text(encoding="utf-8")
+
+
+def test_a_step_at_the_usual_rate_says_so() -> None:
+    assert Step(name="day", duration_s=60.0).told == "day: the usual rate for 60 s"
+    assert Step(name="night", duration_s=60.0, rate=0.3).told == "night: 0.3 times the usual rate for 60 s"
 
 
 @pytest.mark.parametrize(

@@ -19,3 +19,8 @@ msgspec; every other module needs the extra `analysis` (pandas, SciPy, matplotli
     intervals   standard errors: of a run's seconds, of several runs
     report      the notebook, executed, as one HTML file
 """
+
+import logging
+
+# Where matplotlib's first import takes more than 5 s it says so on stderr, and a report would show that above all else.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)

@@ -13,8 +13,8 @@ import trio
 from rich.console import Console
 
 from scalechat.config import LoadConfig, OperationalError
-from scalechat.load.closing_words import print_summary
-from scalechat.load.progress import shown
+from scalechat.load.display.closing_words import print_next, print_summary
+from scalechat.load.display.progress import shown
 from scalechat.load.runner import Interruption, RunOutcome, run_load
 
 
@@ -22,14 +22,16 @@ def load(config: LoadConfig, sources: Mapping[str, str]) -> int:
     """Carry out a run and return its exit code; see `run_load` for what it raises."""
     if config.rendezvous is not None:
         return trio.run(_meet_and_tell, config, sources)
-    return trio.run(load_and_tell, config, sources).exit_code
+    outcome = trio.run(load_and_tell, config, sources)
+    if not config.json:
+        print_next(outcome, Console())
+    return outcome.exit_code
 
 
 async def load_and_tell(config: LoadConfig, sources: Mapping[str, str]) -> RunOutcome:
     """Carry out a run as a person at a terminal sees it. Ctrl-C and SIGTERM end it early, a second one at once."""
-    async with interruptible() as interruption:
-        with shown(Console(stderr=True), quiet=config.quiet) as watcher:
-            outcome = await run_load(config, sources, watcher=watcher, interruption=interruption)
+    async with interruptible() as interruption, shown(Console(stderr=True), quiet=config.quiet) as watcher:
+        outcome = await run_load(config, sources, watcher=watcher, interruption=interruption)
     _tell(config, outcome)
     return outcome
 
@@ -42,11 +44,12 @@ async def _meet_and_tell(config: LoadConfig, sources: Mapping[str, str]) -> int:
         raise OperationalError(
             f"--rendezvous needs the package {error.name}: pip install 'scalechat[redis]'"
         ) from error
-    async with interruptible() as interruption:
-        with shown(Console(stderr=True), quiet=config.quiet) as watcher:
-            outcome = await meet(config, sources, watcher, interruption)
+    async with interruptible() as interruption, shown(Console(stderr=True), quiet=config.quiet) as watcher:
+        outcome = await meet(config, sources, watcher, interruption)
     if isinstance(outcome, RunOutcome):
         _tell(config, outcome)
+    elif config.json:
+        _print_json({"run_dir": outcome.run_dir, "verdict": outcome.verdict, "exit_code": outcome.exit_code})
     elif not config.quiet:
         line = f"{outcome.verdict}: this was a part of {outcome.run_dir}, on the machine of instance 0"
         Console(stderr=True).print(line, soft_wrap=True, highlight=False)
@@ -55,10 +58,13 @@ async def _meet_and_tell(config: LoadConfig, sources: Mapping[str, str]) -> int:
 
 def _tell(config: LoadConfig, outcome: RunOutcome) -> None:
     if config.json:
-        document = {"run_dir": str(outcome.run_dir), **msgspec.to_builtins(outcome.summary)}
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+        _print_json({"run_dir": str(outcome.run_dir), **msgspec.to_builtins(outcome.summary)})
     else:
         print_summary(outcome, Console())
+
+
+def _print_json(document: object) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
 
 
 @asynccontextmanager

@@ -75,6 +75,7 @@ class Instruments:
             clients=self.clients,
             errors=self.errors,
             health=self.health,
+            slos=todo.slos,
         )
         self.observer = (
             None if todo.page is None else ServerObserver(todo.page, self.journal, self.errors, self.timeline, clock)

@@ -21,6 +21,7 @@ from scalechat.load.live import Snapshot
 from scalechat.load.recorder import Recorder
 from scalechat.load.results import ConnectionRow, RunWriter
 from scalechat.load.rows import Rows
+from scalechat.load.slo import Slo
 from scalechat.load.stretches import METRICS, Stretches
 from scalechat.load.timeline import Timeline
 from scalechat.load.virtual_client import VirtualClient
@@ -40,8 +41,10 @@ class Journal:
         clients: Sequence[VirtualClient],
         errors: ErrorLog,
         health: Health,
+        slos: Sequence[Slo] = (),
     ) -> None:
         self._writer = writer
+        self._watched = sorted({slo.subject for slo in slos if slo.is_latency})
         self._log = log
         self._timeline = timeline
         self._recorder = recorder
@@ -167,7 +170,30 @@ class Journal:
             rss_bytes=pulse.rss_bytes,
             delivery=delivery,
             is_closed_loop=self._recorder.plan.is_closed_loop,
+            delivered=counters.delivered,
+            expected=counters.expected,
+            measured={
+                metric: self._recorder.windows.merged(metric, self._recorder.plan.course.measured)
+                for metric in self._watched
+            },
+            counted=self._counted(),
         )
+
+    def _counted(self) -> dict[str, int | None]:
+        counters = self._recorder.counters
+        return {
+            "missing": self._recorder.missing,
+            "duplicated": counters.duplicated,
+            "reordered": counters.reordered,
+            "corrupted": counters.corrupted,
+            "phantom": counters.phantom,
+            "rejected": counters.rejected if self._recorder.acknowledged else None,
+            "unacked": None,  # what is under way is not yet unanswered
+            "evicted": counters.evicted,
+            "disconnects": counters.disconnects,
+            "connect_failures": sum(counters.connect_failures.values()),
+            "errors": self._errors.total,
+        }
 
 
 def _ms(value_ns: int | None) -> float | None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
+from scalechat.config import LoadConfig
 from scalechat.load.histogram import Histogram
+
+WRITING: Final = "writing the run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,14 @@ class Snapshot:
     """Of the load client."""
     delivery: Histogram = field(default_factory=Histogram)
     """The latencies of the window, for whoever adds up several processes."""
+    delivered: int = 0
+    """Since the start."""
+    expected: int = 0
+    """Deliveries that the messages published since the start ask for."""
+    measured: dict[str, Histogram] = field(default_factory=dict)
+    """Metric → what was measured of it so far, for those that an objective names."""
+    counted: dict[str, int | None] = field(default_factory=dict)
+    """What objectives may count, since the start; None for what is known at the end only."""
     is_closed_loop: bool = False
     """Stalls of the server are hidden."""
     server: ServerGlimpse | None = None
@@ -72,8 +83,26 @@ class Watcher(Protocol):
         ...
 
 
+class Audience(Watcher, Protocol):
+    """Somebody who watches runs, from before the first connection to the last file."""
+
+    def begin(self, config: LoadConfig) -> None:
+        """A run begins that is to do this; whatever was shown is of another."""
+        ...
+
+    def wait(self, what: str) -> None:
+        """Nothing is to be seen for a while, because of this."""
+        ...
+
+
 class Nobody:
     """Watches nothing."""
+
+    def begin(self, config: LoadConfig) -> None:
+        """Ignore it."""
+
+    def wait(self, what: str) -> None:
+        """Ignore it."""
 
     def show(self, snapshot: Snapshot) -> None:
         """Ignore it."""

@@ -10,7 +10,7 @@ from scalechat.load.conclusion import RunOutcome, conclude
 from scalechat.load.connector import Connector, told_in
 from scalechat.load.ending import Interruption
 from scalechat.load.fleet.single_machine import run_processes
-from scalechat.load.live import Nobody, Watcher
+from scalechat.load.live import WRITING, Audience, Nobody
 from scalechat.load.pacing import NowNs, monotonic_ns
 from scalechat.load.results import RunWriter
 from scalechat.load.run import Run
@@ -23,7 +23,7 @@ async def run_load(
     config: LoadConfig,
     sources: Mapping[str, str],
     *,
-    watcher: Watcher | None = None,
+    watcher: Audience | None = None,
     interruption: Interruption | None = None,
     connector: Connector | None = None,
     clock: NowNs = monotonic_ns,
@@ -33,7 +33,7 @@ async def run_load(
     Args:
         config: what to do.
         sources: where each value of it came from, for the manifest.
-        watcher: gets a snapshot each second.
+        watcher: is told what goes on, each second.
         interruption: ends the run early when asked; it is written all the same.
         connector: makes the connections; over TCP unless given, and only then the server's metrics are scraped.
         clock: monotonic ns, in step with Trio's clock.
@@ -42,13 +42,15 @@ async def run_load(
         UsageError: the configuration cannot be carried out; nothing was connected or written.
         OperationalError: there is no server to load (nothing was written), or the run directory cannot be written.
     """
-    interruption = interruption or Interruption()
+    interruption, watcher = interruption or Interruption(), watcher or Nobody()
     try:
+        watcher.begin(config)
         if config.processes > 1:
-            return await run_processes(config, sources, watcher or Nobody(), interruption, clock)
+            return await run_processes(config, sources, watcher, interruption, clock)
         todo = await assign(config, sources, interruption, connector)
         with RunWriter.create(config.out) as writer:
-            part = await Run(todo, writer, watcher or Nobody(), interruption, Alone(), clock).carry_out()
+            part = await Run(todo, writer, watcher, interruption, Alone(), clock).carry_out()
+            watcher.wait(WRITING)
             return conclude(writer, todo, [part])
     except BaseExceptionGroup as group:
         # The only place that unpacks groups: a full disk met by a task of the run is one line for a person.

@@ -142,6 +142,12 @@ def judge(
     )
 
 
+def allowed_loop_lag_ns(slos: Sequence[Slo]) -> float | None:
+    """How late the generator's loop may be for these objectives; None when none is about latency."""
+    bounds_ns = [slo.bound for slo in slos if slo.is_latency and slo.bound > 0]
+    return MAX_LAG_OF_OBJECTIVE * min(bounds_ns) if bounds_ns else None
+
+
 def _implied(facts: Facts) -> list[Objective]:
     # Whoever interrupts a run knows that it was cut short; that is not the server's failure.
     completed = Objective(
@@ -186,15 +192,13 @@ def _generator_reasons(facts: Facts, slos: Sequence[Slo]) -> list[Reason]:
     if facts.cpu_ratio >= MAX_CPU_RATIO:
         text = f"the load client used {facts.cpu_ratio:.0%} of its core; from {MAX_CPU_RATIO:.0%} on it measures itself"
         reasons.append(Reason(code="generator_cpu", text=text))
-    bounds_ns = [slo.bound for slo in slos if slo.is_latency and slo.bound > 0]
-    if bounds_ns and facts.loop_lag_p99_ns is not None:
-        allowed_ns = MAX_LAG_OF_OBJECTIVE * min(bounds_ns)
-        if facts.loop_lag_p99_ns > allowed_ns:
-            text = (
-                f"the load client's loop lag p99 is {facts.loop_lag_p99_ns / 1e6:.1f} ms, more than a tenth of the "
-                f"tightest objective ({min(bounds_ns) / 1e6:g} ms)"
-            )
-            reasons.append(Reason(code="generator_loop_lag", text=text + starved))
+    allowed_ns = allowed_loop_lag_ns(slos)
+    if allowed_ns is not None and facts.loop_lag_p99_ns is not None and facts.loop_lag_p99_ns > allowed_ns:
+        text = (
+            f"the load client's loop lag p99 is {facts.loop_lag_p99_ns / 1e6:.1f} ms, more than a tenth of the "
+            f"tightest objective ({allowed_ns / MAX_LAG_OF_OBJECTIVE / 1e6:g} ms)"
+        )
+        reasons.append(Reason(code="generator_loop_lag", text=text + starved))
     if facts.send_lag_p50_ns is not None and facts.send_lag_p50_ns > MAX_SEND_LAG_NS:
         text = f"half of the messages left the load client more than {facts.send_lag_p50_ns / 1e6:.1f} ms late"
         reasons.append(Reason(code="generator_send_lag", text=text + starved))

@@ -56,6 +56,8 @@ class Case:
     later_by_place_us: float = 0.0
     """How much later each member hears than the one that joined before it."""
     evicted: int = 0
+    away: int = 0
+    """So many clients lose their connections at 8 s and are back within 2 s, when they get what they missed."""
     missing: int = 0
     foreign: bool = False
     finished: bool = True
@@ -147,7 +149,7 @@ def _write_rows(writer: RunWriter, case: Case, rng: random.Random) -> None:
                 tcp_ns=200_000,
                 handshake_ns=handshake,
                 opened_s=intended + (200_000 + handshake) / 1e9,
-                closed_s=float(case.end_s),
+                closed_s=8.0 if number < case.away else float(case.end_s),
                 close_code=1000,
                 closed_by="client",
                 received=1000,
@@ -157,6 +159,27 @@ def _write_rows(writer: RunWriter, case: Case, rng: random.Random) -> None:
                 ),
                 delivery_p99_ns=int(2.8 * case.latency_ms * MS * rng.uniform(0.9, 1.1)),
                 longest_gap_ns=60 * MS,
+            )
+        )
+    for number in range(case.away):
+        back_s = 8.0 + 2.0 * (number + 1) / case.away
+        writer.append(
+            ConnectionRow(
+                t_s=back_s,
+                ts_unix_ns=START_NS + int(back_s * 1e9),
+                worker_id="0",
+                phase="steady",
+                connection_id=f"d{number}",
+                client_id=f"load-{number}",
+                kind="normal",
+                room=f"room-{number % case.rooms}",
+                opened_s=back_s,
+                closed_s=float(case.end_s),
+                close_code=1000,
+                closed_by="client",
+                reconnect_of=f"c{number}",
+                received=1000,
+                missed=0,
             )
         )
     for second in range(1, case.end_s + 1):
@@ -170,6 +193,8 @@ def _write_rows(writer: RunWriter, case: Case, rng: random.Random) -> None:
             int(rng.lognormvariate(math.log(case.latency_ms * slow * MS), 0.45))
             for _ in range(case.clients * 5 if sending else 0)
         ]
+        if second == 10:
+            delays[: case.away * 5] = [rng.randrange(1, 2000) * MS for _ in range(case.away * 5)]
         for metric, values in (
             ("delivery", delays),
             ("ack_rtt", [int(0.6 * delay) for delay in delays[::5]]),

@@ -30,6 +30,7 @@ def test_a_healthy_run_has_no_finding(healthy: RunFrames) -> None:
         (Case(server_cores=0.2, server_waiting=0.75, server_quota=0.2), "the server's CPU quota", "server"),
         (Case(server_lag_s=0.25), "the server's event loop", "server"),
         (Case(evicted=3), "slow consumers", "server"),
+        (Case(away=100), "clients that were away", "server"),
         (Case(generator_cores=0.92), "the load generator", "generator"),
         (Case(invalid="clock error 40 ms"), "the load generator", "generator"),
     ],

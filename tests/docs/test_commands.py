@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scalechat.cli import COMMANDS, main
+from scalechat.cli import main
+from scalechat.command_line import COMMANDS
 from tests.docs.markdown import PAGES, ROOT, Page, read_page
 from tests.docs.marks import SHELL, mark_of
 from tests.docs.playing import play

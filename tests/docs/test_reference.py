@@ -9,12 +9,14 @@ import pytest
 
 from docs.reference.generate.pages import generated, with_parts
 from scalechat.analysis import comparing
-from scalechat.cli import COMMANDS, Commands, make_app
+from scalechat.cli import Commands
+from scalechat.command_line import COMMANDS, make_app
 from scalechat.config import OperationalError, UsageError
 from scalechat.experiment import command as experiment
 from scalechat.load import verdict
 from scalechat.load.capacity import record
 from scalechat.sources import Environment, Provenance
+from scalechat.values import is_table
 from tests.docs.markdown import PAGES, ROOT, Page, read_page
 
 GENERATED = generated()
@@ -41,6 +43,18 @@ def flags() -> set[str]:
     provenance = Provenance()
     app = make_app(Commands(provenance), Environment({}), provenance, colour=False)
     return {name for c in COMMANDS for argument in app[c].assemble_argument_collection() for name in argument.names}
+
+
+def test_the_reference_of_commands_has_every_flag_of_each() -> None:
+    """A table that ends too early is as wrong as a missing one."""
+    sections = re.split(r"^## ", (ROOT / "docs/reference/commands.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    told = {section.split("\n", 1)[0]: section for section in sections}
+    provenance = Provenance()
+    app = make_app(Commands(provenance), Environment({}), provenance, colour=False)
+    for command in COMMANDS:
+        for argument in app[command].assemble_argument_collection():
+            if not argument.required and not is_table(argument.parameter) and not argument.children:
+                assert f"| `{argument.name}` |" in told[command]
 
 
 @pytest.mark.parametrize("page", [p for p in map(read_page, PAGES) if "generated:" not in p.text], ids=lambda p: p.name)

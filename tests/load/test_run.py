@@ -195,6 +195,24 @@ async def test_clients_that_cannot_connect_are_counted_and_the_offered_load_is_m
     assert watcher.notes == ["5 of 10 clients could not connect: not open in time"]
 
 
+async def test_objectives_can_be_judged_while_the_run_goes(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """What was measured so far is what the verdict is about in the end; of the warm-up there is nothing in it."""
+    watcher = Memory()
+    slos = ("p99(delivery) < 1s", "p99(broadcast_last) < 1s", "missing == 0", "unacked == 0")
+    outcome = await virtual_run(Broadcaster(v1=True).serve, tmp_path, watcher=watcher, clients=10, slo=slos)
+    assert watcher.waits == ["connecting", "writing the run"]
+    assert all(set(snapshot.measured) == {"delivery", "broadcast_last"} for snapshot in watcher.snapshots)
+    counts = [snapshot.measured["delivery"].count for snapshot in watcher.snapshots]
+    phases = [snapshot.phase for snapshot in watcher.snapshots]
+    assert counts[phases.index("steady") - 1] == 0
+    assert counts == sorted(counts)
+    last = watcher.snapshots[-1]
+    measured = [row for row in read_run(outcome.run_dir).rows(BroadcastRow) if row.phase == "steady"]
+    assert last.measured["delivery"].count == sum(row.delivered for row in measured) > 0
+    assert (last.delivered, last.expected) == (outcome.manifest.ledger.delivered, outcome.manifest.ledger.expected)
+    assert (last.counted["missing"], last.counted["errors"], last.counted["unacked"]) == (0, 0, None)
+
+
 async def test_progress_is_shown_each_second(autojump_clock: MockClock, tmp_path: Path) -> None:
     """Rates and percentiles of the last second, and how long the phase still takes."""
     watcher = Memory()

@@ -16,11 +16,11 @@ from trio.testing import memory_stream_pair
 
 from scalechat.client.shared_reader import SharedReader
 from scalechat.config import LoadConfig
-from scalechat.load.closing_words import print_summary
 from scalechat.load.connector import Connector, Link, TcpConnector
 from scalechat.load.course import PhaseNumber
 from scalechat.load.decoding import Decoder
 from scalechat.load.dialects import Dialect, Names, ScaleChatV1
+from scalechat.load.display.closing_words import print_summary
 from scalechat.load.errors import ErrorLog
 from scalechat.load.live import Snapshot
 from scalechat.load.pacing import NowNs
@@ -35,26 +35,6 @@ from scalechat.load.surroundings import Surroundings
 RUN = 7
 """The number of every run here that is not a whole one."""
 Serve = Callable[[trio.abc.Stream], Awaitable[None]]
-
-STEADY = Snapshot(
-    phase="steady",
-    elapsed_s=12.0,
-    phase_left_s=18.0,
-    window_s=1.0,
-    clients=1000,
-    target_clients=1000,
-    offered_per_s=1000,
-    published_per_s=999.6,
-    delivered_per_s=20_012.2,
-    p50_ms=1.25,
-    p99_ms=12.4,
-    missing=0,
-    duplicated=0,
-    reordered=0,
-    errors=0,
-    cpu_ratio=0.41,
-)
-"""A healthy second of a run."""
 
 
 def virtual_ns() -> int:
@@ -139,6 +119,13 @@ class Memory:
 
     snapshots: list[Snapshot] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    waits: list[str] = field(default_factory=list)
+
+    def begin(self, config: LoadConfig) -> None:
+        self.waits.append("connecting")
+
+    def wait(self, what: str) -> None:
+        self.waits.append(what)
 
     def show(self, snapshot: Snapshot) -> None:
         self.snapshots.append(snapshot)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 from cyclopts import Argument, Group
 
 from docs.reference.generate.markdown import code, codes, table
-from scalechat.cli import COMMANDS, Commands, make_app
+from scalechat.cli import Commands
+from scalechat.command_line import COMMANDS, make_app
 from scalechat.sources import Environment, Provenance, variable_of
 from scalechat.values import AboveZero, Between, is_table
 
@@ -69,13 +71,14 @@ def _value(argument: Argument) -> str:
         return codes(map(str, choices))
     bounds = [_bounds(check) for check in _checks(argument)]
     several = ", several" if get_origin(argument.hint) is tuple else ""
-    kind = next(
-        (word for kind, word in _KINDS.items() if kind in (*members, *itertools.chain(*map(get_args, members))))
-    )
+    known = (*members, *itertools.chain(*map(get_args, members)))
+    kind = next((word for kind, word in _KINDS.items() if kind in known), None)
+    # Not a StopIteration, which would end the table of whoever asks and say nothing.
+    assert kind is not None, f"{argument.name} is of no known kind: {argument.hint}"
     return " ".join([kind, *filter(None, bounds)]) + several
 
 
-_KINDS: dict[object, str] = {bool: "switch", int: "whole number", float: "number", str: "text"}
+_KINDS: dict[object, str] = {bool: "switch", int: "whole number", float: "number", str: "text", Path: "path"}
 
 
 def _checks(argument: Argument) -> tuple[object, ...]:

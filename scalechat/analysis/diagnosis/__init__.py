@@ -11,6 +11,7 @@ a person can check it against the pictures. A healthy run has none.
     compute    the server's core, who else has it, its CPU quota, its collections, its event loop
     queues     members that read too slowly, what is dropped for them, what waits in the kernel
     arrivals   connections that do not get in
+    absence    clients that were away for a while
     outside    Redis, memory, restarts
 """
 
@@ -21,7 +22,7 @@ from typing import Final
 
 from scalechat.analysis.frames import RunFrames
 
-from . import arrivals, compute, generator, outside, queues
+from . import absence, arrivals, compute, generator, outside, queues
 from .finding import STRENGTHS, Evidence, Finding, Side, Strength
 from .seen import Seen
 from .usage import GENERATOR_CORE_RATIO, Usage, usages
@@ -46,6 +47,7 @@ RULES: Final[tuple[Rule, ...]] = (
     queues.drops,
     queues.slow_consumers,
     queues.hidden,
+    absence.away,
     compute.crowd,
     compute.sizes,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-__all__ = ["CORE", "HIDDEN", "LOOP", "SHARED", "STRENGTHS", "Evidence", "Finding", "Side", "Strength"]
+__all__ = ["AWAY", "CORE", "HIDDEN", "LOOP", "SHARED", "STRENGTHS", "Evidence", "Finding", "Side", "Strength"]
 
 Side = Literal["server", "generator"]
 Strength = Literal["certain", "likely", "possible"]
@@ -14,6 +14,7 @@ CORE: Final = "the server's core"
 SHARED: Final = "other programs on the server's core"
 LOOP: Final = "the server's event loop"
 HIDDEN: Final = "queues outside the server's sight"
+AWAY: Final = "clients that were away"
 """Causes that others explain."""
 STRENGTHS: Final[tuple[Strength, ...]] = get_args(Strength)
 

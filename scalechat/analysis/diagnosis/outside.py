@@ -9,7 +9,7 @@ import numpy as np
 
 from scalechat.analysis.units import bytes_text, count_text, counted, duration_text
 
-from .finding import HIDDEN, Evidence, Finding
+from .finding import AWAY, HIDDEN, Evidence, Finding
 from .seen import Seen, when
 
 __all__ = ["redis", "restart"]
@@ -79,7 +79,7 @@ def restart(seen: Seen) -> Iterator[Finding]:
         text = f"its memory had grown from {bytes_text(before[0])} to {bytes_text(before[-1])} by then"
         said.append(Evidence(text, "process_resident_memory_bytes"))
         step = "bounds that add up to less than the memory there is: connections times --queue-bytes"
-        yield Finding("the server's memory", "server", "likely", tuple(said), step, None, frozenset({HIDDEN}))
+        yield Finding("the server's memory", "server", "likely", tuple(said), step, None, frozenset({AWAY, HIDDEN}))
         return
     step = "find out what ended it; a drain (SIGTERM) tells clients when to come back, and they resume"
-    yield Finding("a restart of the server", "server", "certain", tuple(said), step, None, frozenset({HIDDEN}))
+    yield Finding("a restart of the server", "server", "certain", tuple(said), step, None, frozenset({AWAY, HIDDEN}))

@@ -7,6 +7,7 @@
     record     the search's directory: search.csv, run.json, summary.json
     searching  the loop that puts these together
     telling    the lines a person reads
+    levels     all probes as a table
     command    what ``python -m scalechat capacity`` does around it
 
 May import what `scalechat.load` may.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 
@@ -12,12 +13,14 @@ from rich.text import Text
 
 from scalechat.config import CapacityConfig
 from scalechat.load.capacity.calm import Calm
+from scalechat.load.capacity.levels import table
 from scalechat.load.capacity.searching import Searching, SearchOutcome
 from scalechat.load.capacity.telling import number
 from scalechat.load.command import interruptible
-from scalechat.load.progress import shown
+from scalechat.load.display.progress import shown
 from scalechat.load.runner import run_load
 from scalechat.load.setting_out import greeter
+from scalechat.palette import BAD, FAINT, GOOD, WARN
 
 
 def capacity(config: CapacityConfig, sources: Mapping[str, str]) -> int:
@@ -26,16 +29,18 @@ def capacity(config: CapacityConfig, sources: Mapping[str, str]) -> int:
 
 
 async def _search_and_tell(config: CapacityConfig, sources: Mapping[str, str]) -> SearchOutcome:
-    async with interruptible() as interruption:
-        with shown(Console(stderr=True), quiet=config.quiet, many_runs=True) as watcher:
-            outcome = await Searching(
-                config,
-                sources,
-                carry_out=run_load,
-                calm=Calm(greeter(config), config.calm_timeout_s),
-                watcher=watcher,
-                interruption=interruption,
-            ).carry_out()
+    async with (
+        interruptible() as interruption,
+        shown(Console(stderr=True), quiet=config.quiet, many_runs=True) as watcher,
+    ):
+        outcome = await Searching(
+            config,
+            sources,
+            carry_out=run_load,
+            calm=Calm(greeter(config), config.calm_timeout_s),
+            watcher=watcher,
+            interruption=interruption,
+        ).carry_out()
     if config.json:
         document = {"search_dir": str(outcome.search_dir), "answer": outcome.text}
         document |= msgspec.to_builtins(outcome.summary)
@@ -46,7 +51,7 @@ async def _search_and_tell(config: CapacityConfig, sources: Mapping[str, str]) -
 
 
 def _print(outcome: SearchOutcome, console: Console) -> None:
-    style = {0: "bold green", 99: "bold red"}.get(outcome.exit_code, "bold yellow")
+    style = {0: f"bold {GOOD}", 99: BAD}.get(outcome.exit_code, f"bold {WARN}")
     lines = [("capacity", Text(outcome.text, style=style))]
     lines += [
         ("", Text(f"! {why.text}", style="yellow"))
@@ -59,6 +64,10 @@ def _print(outcome: SearchOutcome, console: Console) -> None:
         told = [] if p99 is None else [f"p99 {number(p99)} ms"]
         told += [] if delivered is None else [f"{delivered:,.0f} deliveries/s"]
         lines.append(("there", Text(", ".join(told))))
+    rows = table(outcome.tried, outcome.unit)
+    lines += [("probes", next(rows)), *(("", row) for row in rows)]
     lines.append(("search", Text(str(outcome.search_dir))))
+    if console.is_terminal:
+        lines.append(("report", Text(f"python -m scalechat report {shlex.quote(str(outcome.search_dir))}")))
     for label, text in lines:
-        console.print(Text(f"{label:<10}", style="dim"), text, sep="", soft_wrap=True, highlight=False)
+        console.print(Text(f"{label:<10}", style=FAINT), text, sep="", soft_wrap=True, highlight=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +10,7 @@ from typing import Protocol
 from scalechat.config import CapacityConfig, LoadConfig, OperationalError, ScaleChatError, UsageError
 from scalechat.load.capacity.calm import Calm
 from scalechat.load.capacity.decision import Observation, Probe, Search, Verdict
+from scalechat.load.capacity.levels import Tried
 from scalechat.load.capacity.observing import observe
 from scalechat.load.capacity.quantity import Quantity
 from scalechat.load.capacity.record import SearchRecord
@@ -17,7 +18,7 @@ from scalechat.load.capacity.telling import answer_text, number, saw, trying
 from scalechat.load.conclusion import RunOutcome
 from scalechat.load.connector import NoTarget
 from scalechat.load.ending import Interruption
-from scalechat.load.live import Watcher
+from scalechat.load.live import Audience
 from scalechat.load.results import RunWriter, SearchRow, Summary
 from scalechat.load.slo import Slo, parse_slo
 from scalechat.load.verdict import EXIT_INTERRUPTED
@@ -27,7 +28,7 @@ class CarryOut(Protocol):
     """Carries out one ordinary run, as `run_load` does."""
 
     def __call__(
-        self, config: LoadConfig, sources: Mapping[str, str], *, watcher: Watcher, interruption: Interruption
+        self, config: LoadConfig, sources: Mapping[str, str], *, watcher: Audience, interruption: Interruption
     ) -> Awaitable[RunOutcome]: ...
 
 
@@ -39,6 +40,9 @@ class SearchOutcome:
     exit_code: int
     text: str
     summary: Summary
+    unit: str
+    tried: Sequence[Tried]
+    """Each probe, in their order."""
 
 
 class Searching:
@@ -51,7 +55,7 @@ class Searching:
         *,
         carry_out: CarryOut,
         calm: Calm,
-        watcher: Watcher,
+        watcher: Audience,
         interruption: Interruption,
     ) -> None:
         self._config = config
@@ -63,6 +67,7 @@ class Searching:
         self._quantity = Quantity.of(config)
         self._search = Search(self._quantity.aim())
         self._slos: tuple[Slo, ...] = tuple(parse_slo(expression) for expression in config.slo)
+        self._tried: list[Tried] = []
         self._has_measured = False
         self._stopped: str | None = None
         """Why the search cannot go on, apart from an interruption."""
@@ -82,7 +87,10 @@ class Searching:
                 why = self._stopped or "interrupted before the first probe had begun"
                 raise OperationalError(f"{why}: there is nothing to tell", EXIT_INTERRUPTED if not self._stopped else 1)
             summary = record.concluded(verdict, self._sources, self._stopped)
-        return SearchOutcome(writer.run_dir, summary.exit_code, answer_text(verdict, self._quantity.unit), summary)
+        unit = self._quantity.unit
+        return SearchOutcome(
+            writer.run_dir, summary.exit_code, answer_text(verdict, unit), summary, unit, tuple(self._tried)
+        )
 
     async def _probe_until_answered(self, record: SearchRecord, probes: Path) -> Verdict:
         count = 0
@@ -96,6 +104,7 @@ class Searching:
             if seen is None:
                 return self._search.unfinished()
             record.probed(step, seen, outcome)
+            self._tried.append(Tried.of(seen, outcome))
             self._watcher.note(saw(seen, self._quantity.unit, "" if outcome is None else _figures(outcome)))
             step = self._search.next_probe(seen)
         return step

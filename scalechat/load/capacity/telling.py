@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from scalechat.load.capacity.decision import Observation, Probe, Step, Verdict
+from scalechat.load.capacity.decision import Observation, Outcome, Probe, Step, Verdict
 
 _STEPS: Final[dict[Step, str]] = {
     "first": "first probe",
@@ -23,6 +23,9 @@ _OUTCOMES: Final = {
     "unclear": "could not be judged",
 }
 
+_SIGNS: Final[dict[Outcome, str]] = {"held": "✓", "failed": "✗", "unsteady": "✗"}
+"""The rest is no answer: !"""
+
 
 def number(value: float) -> str:
     """For a person: ``12,800``, ``231``, ``0.5``."""
@@ -38,9 +41,14 @@ def trying(number_of_probe: int, probe: Probe, unit: str) -> str:
 
 
 def saw(seen: Observation, unit: str, figures: str) -> str:
-    """``12,800 clients failed: p99(delivery) < 200ms: 231 ms``."""
+    """``✗ 12,800 clients failed: p99(delivery) < 200ms: 231 ms``."""
     why = f": {seen.reason}" if seen.reason else f" ({figures})" if figures else ""
-    return f"         {number(seen.value)} {unit} {_OUTCOMES[seen.outcome]}{why}"
+    return f"       {sign(seen.outcome)} {number(seen.value)} {unit} {_OUTCOMES[seen.outcome]}{why}"
+
+
+def sign(outcome: Outcome) -> str:
+    """What stands for an outcome where there is no room for words."""
+    return _SIGNS.get(outcome, "!")
 
 
 def answer_text(verdict: Verdict, unit: str) -> str:

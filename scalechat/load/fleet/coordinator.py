@@ -38,7 +38,7 @@ from scalechat.load.fleet.post import Post
 from scalechat.load.fleet.settings import require_same
 from scalechat.load.fleet.tallies import Tallies
 from scalechat.load.fleet.together import together
-from scalechat.load.live import Snapshot, Watcher
+from scalechat.load.live import WRITING, Audience, Snapshot
 from scalechat.load.pacing import NowNs
 from scalechat.load.plan import SECOND_NS
 from scalechat.load.results import Reason, RunWriter
@@ -73,7 +73,7 @@ class Coordinator:
         todo: Assignment,
         writer: RunWriter,
         peers: Sequence[Peer],
-        watcher: Watcher,
+        watcher: Audience,
         interruption: Interruption,
         clock: NowNs,
     ) -> None:
@@ -112,6 +112,7 @@ class Coordinator:
                     meanwhile.cancel_scope.cancel()
                 if self._failure is not None:
                     raise self._failure
+                self._watcher.wait(WRITING)
                 outcome = self._write()
             except (ScaleChatError, ExceptionGroup) as error:
                 await self._call_off(error)

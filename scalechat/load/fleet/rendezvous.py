@@ -27,7 +27,7 @@ from scalechat.load.fleet.processes import started
 from scalechat.load.fleet.redis_channel import ANSWER_S, RedisChannel
 from scalechat.load.fleet.settings import settings_of
 from scalechat.load.fleet.worker import Worker
-from scalechat.load.live import Watcher
+from scalechat.load.live import Audience
 from scalechat.load.own_part import this_worker
 from scalechat.load.pacing import NowNs, monotonic_ns
 from scalechat.load.plan import Share
@@ -39,7 +39,7 @@ from scalechat.values import redact_url
 async def meet(
     config: LoadConfig,
     sources: Mapping[str, str],
-    watcher: Watcher,
+    watcher: Audience,
     interruption: Interruption,
     clock: NowNs = monotonic_ns,
 ) -> RunOutcome | Bye:
@@ -89,7 +89,7 @@ class _Meeting:
         self,
         config: LoadConfig,
         sources: Mapping[str, str],
-        watcher: Watcher,
+        watcher: Audience,
         interruption: Interruption,
         clock: NowNs,
         redis: Redis[bytes],
@@ -124,6 +124,8 @@ class _Meeting:
     async def _coordinate(self, place: Place) -> RunOutcome:
         config, count = self._config, self._config.expected_instances
         assert count is not None
+        self._watcher.begin(config)
+        self._watcher.wait("waiting for the other instances")
         self._watcher.note(f"instance 0 of {count}: waiting for the others")
         try:
             todo = await assign(config, self._sources, self._interruption, share=Share(0, count))

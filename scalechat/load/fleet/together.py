@@ -12,9 +12,7 @@ from scalechat.load.live import Snapshot
 def together(snapshots: Sequence[Snapshot]) -> Snapshot:
     """The newest snapshot of each worker as one: loads add up, percentiles are of all deliveries, and of what a
     generator may suffer the worst is shown."""
-    delivery = Histogram()
-    for snapshot in snapshots:
-        delivery.merge(snapshot.delivery)
+    delivery = _merged([snapshot.delivery for snapshot in snapshots])
     latest = max(snapshots, key=lambda snapshot: snapshot.elapsed_s)
     return replace(
         latest,
@@ -35,8 +33,24 @@ def together(snapshots: Sequence[Snapshot]) -> Snapshot:
         send_lag_p50_ms=_worst([one.send_lag_p50_ms for one in snapshots]),
         rss_bytes=sum(one.rss_bytes or 0 for one in snapshots) or None,
         delivery=delivery,
+        delivered=sum(one.delivered for one in snapshots),
+        expected=sum(one.expected for one in snapshots),
+        measured={metric: _merged([one.measured[metric] for one in snapshots]) for metric in latest.measured},
+        counted={name: _sum([one.counted[name] for one in snapshots]) for name in latest.counted},
         server=next((one.server for one in snapshots if one.server is not None), None),
     )
+
+
+def _merged(histograms: Sequence[Histogram]) -> Histogram:
+    whole = Histogram()
+    for histogram in histograms:
+        whole.merge(histogram)
+    return whole
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _worst(values: Sequence[float | None]) -> float | None:

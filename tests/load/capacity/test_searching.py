@@ -51,7 +51,7 @@ async def test_a_search_finds_what_the_server_holds_and_writes_it_down(
     assert run.manifest.ledger.expected == sum(manifest.ledger.expected for manifest in manifests if manifest)
     notes = [note.strip() for note in watcher.notes]
     assert notes[4] == "probe 3: trying 16 clients (double)"
-    assert notes[5].startswith("16 clients failed: p99(delivery) < 200ms: ")
+    assert notes[5].startswith("✗ 16 clients failed: p99(delivery) < 200ms: ")
     assert "probe 6: trying 14 clients (bisect, bracket 12 to 16)" in notes
 
 

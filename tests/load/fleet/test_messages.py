@@ -18,7 +18,7 @@ from scalechat.load.fleet.messages import Orders, Progress, decode_coordinator, 
 from scalechat.load.fleet.together import together
 from scalechat.load.histogram import Histogram
 from scalechat.load.live import Snapshot
-from tests.load.worlds import STEADY
+from tests.load.display.stories import STEADY
 
 VALUES = st.lists(st.integers(-(10**9), 10**12), max_size=60)
 
@@ -55,6 +55,23 @@ def test_any_split_of_a_distribution_merges_to_the_whole(values: list[int], owne
 def test_of_what_a_generator_suffers_the_worst_is_shown() -> None:
     """A fleet is as good as its busiest process."""
     assert together([snapshot(1, Histogram(), 0.2), snapshot(1, Histogram(), 0.9)]).cpu_ratio == 0.9
+
+
+def test_objectives_of_a_fleet_are_judged_by_what_all_of_it_saw() -> None:
+    """Histograms and counts add up; what one process does not know nobody knows."""
+    each = [
+        replace(
+            snapshot(1, Histogram()),
+            delivered=3,
+            expected=4,
+            measured={"delivery": histogram_of([value])},
+            counted={"missing": 1, "unacked": None},
+        )
+        for value in (5, 7)
+    ]
+    whole = together(each)
+    assert whole.measured["delivery"].dump() == histogram_of([5, 7]).dump()
+    assert (whole.delivered, whole.expected, whole.counted) == (6, 8, {"missing": 2, "unacked": None})
 
 
 def test_orders_carry_the_whole_configuration() -> None:
