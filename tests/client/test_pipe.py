@@ -12,6 +12,12 @@ from scalechat.client.events import Joined
 from tests.conftest import ServeProcess, ServerProcess, clean_environ
 
 
+@pytest.fixture(scope="module")
+def server(shared_serve_process: ServeProcess) -> ServerProcess:
+    """One for all who say what they say in a room of their own."""
+    return shared_serve_process()
+
+
 def pipe(url: str, text: bytes, *args: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-m", "scalechat", "chat", "--server-url", url, *args],
@@ -30,21 +36,21 @@ async def log_of(server: ServerProcess, room: str = "global") -> list[tuple[str,
     return [(message.client_id, message.text) for message in joined.history]
 
 
-async def test_every_line_is_said_in_order_and_nothing_is_printed(serve_process: ServeProcess) -> None:
+async def test_every_line_is_said_in_order_and_nothing_is_printed(server: ServerProcess) -> None:
     """Blank lines are nothing to say; a missing last newline is no loss; CRLF is a line end; bytes that are no UTF-8
     are replaced."""
-    server = serve_process()
     done = pipe(
-        server.ws_url, "one\n\n  \ntwo\r\n/join is text here\nü \x1b[2J\n".encode() + b"bad \xff\nlast", "--name", "p"
+        server.ws_url,
+        "one\n\n  \ntwo\r\n/join is text here\nü \x1b[2J\n".encode() + b"bad \xff\nlast",
+        *("--name", "p", "--room", "lines"),
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     said = ["one", "two", "/join is text here", "ü \x1b[2J", "bad �", "last"]
-    assert await log_of(server) == [("p", text) for text in said]
+    assert await log_of(server, "lines") == [("p", text) for text in said]
 
 
-async def test_a_file_works_like_a_pipe(serve_process: ServeProcess, tmp_path: Path) -> None:
+async def test_a_file_works_like_a_pipe(server: ServerProcess, tmp_path: Path) -> None:
     """Regular files cannot be polled; they are read all the same. The room is the one named."""
-    server = serve_process()
     file = tmp_path / "lines"
     file.write_text("a\nb\n")
     command = [sys.executable, "-m", "scalechat", "chat", "--server-url", server.ws_url, "--room", "dev", "--name", "f"]
@@ -62,20 +68,19 @@ async def test_a_fast_writer_keeps_to_the_server_s_rate(serve_process: ServeProc
     assert [text for _, text in await log_of(server)] == lines
 
 
-async def test_a_line_that_is_too_long_fails_alone(serve_process: ServeProcess) -> None:
+async def test_a_line_that_is_too_long_fails_alone(server: ServerProcess) -> None:
     """The others are said; one line tells which and why; exit 1."""
-    server = serve_process()
-    done = pipe(server.ws_url, b"before\n" + b"x" * 70_000 + b"\nafter\n", "--name", "p")
+    done = pipe(server.ws_url, b"before\n" + b"x" * 70_000 + b"\nafter\n", "--name", "p", "--room", "long")
     assert done.returncode == 1
     assert done.stdout == b""
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith("scalechat: error: 1 line was not acknowledged; line 2: too long: 70")
-    assert [text for _, text in await log_of(server)] == ["before", "after"]
+    assert [text for _, text in await log_of(server, "long")] == ["before", "after"]
 
 
-def test_an_empty_input_is_no_error(serve_process: ServeProcess) -> None:
+def test_an_empty_input_is_no_error(server: ServerProcess) -> None:
     """Nothing to say, nothing said, exit 0."""
-    done = pipe(serve_process().ws_url, b"")
+    done = pipe(server.ws_url, b"")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
@@ -111,9 +116,9 @@ def test_a_missing_token_is_one_line(serve_process: ServeProcess) -> None:
     assert line.startswith("scalechat: error: the server wants a valid token (--token)")
 
 
-def test_the_server_s_page_is_no_chat(serve_process: ServeProcess) -> None:
+def test_the_server_s_page_is_no_chat(server: ServerProcess) -> None:
     """The wrong path on the right port is said as such."""
-    done = pipe(serve_process().ws_url.removesuffix("/ws") + "/healthz", b"hi\n")
+    done = pipe(server.ws_url.removesuffix("/ws") + "/healthz", b"hi\n")
     assert done.returncode == 1
     (line,) = done.stderr.decode().splitlines()
     assert "/ws" in line

@@ -12,7 +12,7 @@ import pytest
 
 from scalechat.client.terminal import default_name
 from scalechat.wire.messages import parse_name
-from tests.conftest import ServeProcess, clean_environ
+from tests.conftest import ServeProcess, ServerProcess, clean_environ
 
 from .pseudo_terminal import PseudoTerminal
 
@@ -31,6 +31,12 @@ def open_terminal() -> Iterator[OpenTerminal]:
     yield start
     for terminal in opened:
         terminal.close()
+
+
+@pytest.fixture(scope="module")
+def server(shared_serve_process: ServeProcess) -> ServerProcess:
+    """One for all to whom the others' words do not matter."""
+    return shared_serve_process()
 
 
 def say(url: str, name: str, text: str) -> None:
@@ -88,9 +94,9 @@ def test_two_people_talk_while_one_types(serve_process: ServeProcess, open_termi
 
 
 @pytest.mark.parametrize("leave", ["\x03", "\x04"], ids=["Ctrl-C", "Ctrl-D"])
-def test_keys_leave_cleanly(serve_process: ServeProcess, open_terminal: OpenTerminal, leave: str) -> None:
+def test_keys_leave_cleanly(server: ServerProcess, open_terminal: OpenTerminal, leave: str) -> None:
     """Exit code 0 and the terminal as it was."""
-    terminal = open_terminal("--server-url", serve_process().ws_url)
+    terminal = open_terminal("--server-url", server.ws_url)
     terminal.sees("you are in global")
     terminal.types(leave)
     assert terminal.ends() == 0
@@ -98,9 +104,9 @@ def test_keys_leave_cleanly(serve_process: ServeProcess, open_terminal: OpenTerm
     assert "Traceback" not in terminal.raw.decode(errors="replace")
 
 
-def test_a_signal_leaves_cleanly(serve_process: ServeProcess, open_terminal: OpenTerminal) -> None:
+def test_a_signal_leaves_cleanly(server: ServerProcess, open_terminal: OpenTerminal) -> None:
     """SIGTERM finds the prompt in its thread and still gives the terminal back."""
-    terminal = open_terminal("--server-url", serve_process().ws_url)
+    terminal = open_terminal("--server-url", server.ws_url)
     terminal.sees("you are in global")
     terminal.types("half a li")
     terminal.sees("half a li")
@@ -109,11 +115,8 @@ def test_a_signal_leaves_cleanly(serve_process: ServeProcess, open_terminal: Ope
     assert terminal.after == terminal.before
 
 
-def test_nothing_another_person_says_acts_on_the_terminal(
-    serve_process: ServeProcess, open_terminal: OpenTerminal
-) -> None:
+def test_nothing_another_person_says_acts_on_the_terminal(server: ServerProcess, open_terminal: OpenTerminal) -> None:
     """Escape sequences arrive as marks to be seen."""
-    server = serve_process()
     terminal = open_terminal("--server-url", server.ws_url)
     terminal.sees("you are in global")
     say(server.ws_url, "mallory", "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202egnp")
@@ -171,20 +174,18 @@ def test_an_operator_s_kick_ends_the_chat_with_one_line(
 
 
 @pytest.mark.parametrize("value, coloured", [("", True), ("1", False)])
-def test_no_color_is_honoured(
-    serve_process: ServeProcess, open_terminal: OpenTerminal, value: str, coloured: bool
-) -> None:
+def test_no_color_is_honoured(server: ServerProcess, open_terminal: OpenTerminal, value: str, coloured: bool) -> None:
     """https://no-color.org: set and not empty means no colour; bold and the like may stay."""
-    terminal = open_terminal("--server-url", serve_process().ws_url, NO_COLOR=value)
+    terminal = open_terminal("--server-url", server.ws_url, NO_COLOR=value)
     terminal.types("hello\r")
     terminal.sees("│ hello")
     colours = re.findall(rb"\x1b\[(?:\d+;)*(?:3[0-7]|4[0-7]|9[0-7]|[34]8;[25])[;\d]*m", terminal.raw)
     assert bool(colours) == coloured
 
 
-def test_a_dumb_terminal_gets_plain_lines(serve_process: ServeProcess, open_terminal: OpenTerminal) -> None:
+def test_a_dumb_terminal_gets_plain_lines(server: ServerProcess, open_terminal: OpenTerminal) -> None:
     """No prompt and no escape sequence: the kernel edits, lines come out, Ctrl-D ends it."""
-    terminal = open_terminal("--server-url", serve_process().ws_url, "--name", "alice", TERM="dumb")
+    terminal = open_terminal("--server-url", server.ws_url, "--name", "alice", TERM="dumb")
     terminal.sees("you are in global")
     terminal.types("hello\r")
     terminal.sees("alice │ hello")

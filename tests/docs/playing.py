@@ -26,7 +26,7 @@ from tests.conftest import an_unused_port, clean_environ
 from tests.docs.markdown import ROOT, Block, Page
 from tests.docs.marks import File, Mark, Printed, Run, mark_of
 
-BLOCK_S: Final = 60.0
+BLOCK_S: Final = 100.0
 STOP_S: Final = 15.0
 _INSTALLATION: Final = re.compile(r"\s*(?:\S*python3? -m venv|\S*pip install)\s[^&\n]*(?:&&|\n|$)")
 _NOT_COPIED: Final = (".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "runs", "dist")
