@@ -11,7 +11,7 @@ a person can check it against the pictures. A healthy run has none.
     compute    the server's core, who else has it, its CPU quota, its collections, its event loop
     queues     members that read too slowly, what is dropped for them, what waits in the kernel
     arrivals   connections that do not get in
-    outside    Redis, memory, restarts
+    outside    Redis, memory, restarts and ends
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ RULES: Final[tuple[Rule, ...]] = (
     generator.rule,
     generator.quota,
     outside.restart,
+    outside.end,
     outside.redis,
     arrivals.files,
     arrivals.places,
