@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from scalechat.analysis import diagnosis, titles
-from scalechat.analysis.frames import RunFrames
+from scalechat.analysis.frames import RunFrames, load_run
 
 from .conftest import Analyse
-from .recorded import names, recorded
+from .recorded import HERE, names, recorded
 from .synthetic import Case
 
 
@@ -50,13 +52,22 @@ CAUSES = {
     "gc": "garbage collections",
     "generator": "the load generator",
     "hidden": "queues outside the server's sight",
+    "loadquota": "the generator's CPU quota",
+    "memory": "the server's memory",
     "quota": "the server's CPU quota",
     "redis": "Redis",
     "restart": "a restart of the server",
+    "size": "the server's CPU quota",
     "slow": "slow consumers",
+    "square": "the server's CPU quota",
     "stopped": "the server's event loop",
 }
 """Recorded run → what was done to it, see recorded/README.md."""
+BEHIND = {
+    "size": "the size of the messages",
+    "square": "everybody talking to everybody",
+}
+"""What filled the limit that comes first, where that was done to it."""
 HEALTHY = {"oneroom", "rhealthy", "rooms"}
 
 
@@ -66,8 +77,19 @@ def test_the_cause_of_a_recorded_run_is_found(name: str) -> None:
     first, *others = diagnosis.diagnose(recorded(name))
     assert first.cause == CAUSES[name]
     assert all(evidence.figure and evidence.source for evidence in first.evidence)
+    assert name not in BEHIND or BEHIND[name] in [other.cause for other in others]
     # What else is said is less sure, or the room's arithmetic behind it.
     assert all(other.strength != "certain" for other in others)
+
+
+def test_an_end_without_a_reason_to_be_seen_is_said_to_be_one(tmp_path: Path) -> None:
+    """The run whose server the memory limit ended, with memory that stayed as it was."""
+    run = shutil.copytree(HERE / "memory", tmp_path / "run")
+    rows = pd.read_csv(run / "server.csv")
+    rows.loc[rows["metric"] == "process_resident_memory_bytes", "value"] = 8e7
+    rows.to_csv(run / "server.csv", index=False)
+    first, *_ = diagnosis.diagnose(load_run(run))
+    assert (first.cause, first.strength, first.page) == ("the end of the server", "certain", "unclean-restart.md")
 
 
 @pytest.mark.parametrize("name", sorted(HEALTHY & set(names())))

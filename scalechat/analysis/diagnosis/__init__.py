@@ -12,7 +12,7 @@ a person can check it against the pictures. A healthy run has none.
     queues     members that read too slowly, what is dropped for them, what waits in the kernel
     arrivals   connections that do not get in
     absence    clients that were away for a while
-    outside    Redis, memory, restarts
+    outside    Redis, memory, restarts and ends
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ RULES: Final[tuple[Rule, ...]] = (
     generator.rule,
     generator.quota,
     outside.restart,
+    outside.end,
     outside.redis,
     arrivals.files,
     arrivals.places,

@@ -92,7 +92,7 @@ def quota(seen: Seen) -> Iterator[Finding]:
 
 def crowd(seen: Seen) -> Iterator[Finding]:
     """Where everybody talks to everybody, the work is the square of the people."""
-    if not (any(core(seen)) and seen.fan_out >= CROWD):
+    if not (_full(seen) and seen.fan_out >= CROWD):
         return
     people, publishers = clients(seen.frames), seen.frames.option("publishers")
     talkers = float(publishers) if publishers and publishers.isdecimal() and float(publishers) else people
@@ -116,12 +116,17 @@ def crowd(seen: Seen) -> Iterator[Finding]:
 def sizes(seen: Seen) -> Iterator[Finding]:
     """Large messages cost their copying."""
     size = seen.most("bytes_out_per_s") / seen.most("deliveries_per_s")
-    if not (any(core(seen)) and np.isfinite(size) and size >= LARGE_BYTES):
+    if not (_full(seen) and np.isfinite(size) and size >= LARGE_BYTES):
         return
     text = f"{bytes_text(size)} a delivery, {bytes_text(seen.most('bytes_out_per_s'))}/s"
     step = "a limit on what one message may be (--max-message-size)"
     evidence = (Evidence(text, "scalechat_bytes_out_total and scalechat_deliveries_total"),)
     yield Finding("the size of the messages", "server", "likely", evidence, step, "message-size.md")
+
+
+def _full(seen: Seen) -> bool:
+    """Whether it had no more CPU to use, of its core or of its quota."""
+    return any(core(seen)) or any(usage.resource == QUOTA and usage.at_limit for usage in usages(seen.frames))
 
 
 def collections(seen: Seen) -> Iterator[Finding]:

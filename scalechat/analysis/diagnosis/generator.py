@@ -14,6 +14,7 @@ from .usage import GENERATOR_CORE_RATIO
 
 __all__ = ["quota", "rule"]
 
+GENERATOR: Final = "the load generator"
 PAGE: Final = "load-client.md"
 THROTTLED_RATIO: Final = 0.05
 WAITING_RATIO: Final = 0.2
@@ -22,8 +23,7 @@ WAITING_RATIO: Final = 0.2
 
 def rule(seen: Seen) -> Iterator[Finding]:
     """The run's own verdict on its generator; of a run without one, its CPU."""
-    manifest = seen.frames.run.manifest
-    said = [Evidence(reason.text, "validity in run.json") for reason in manifest.validity.reasons] if manifest else []
+    said = _verdict(seen)
     cpu = generator_cpu(seen.frames)
     if not said and cpu >= GENERATOR_CORE_RATIO:
         times = when(seen.generator, "cpu_cores", GENERATOR_CORE_RATIO)
@@ -37,16 +37,20 @@ def rule(seen: Seen) -> Iterator[Finding]:
             Evidence(text, "cpu_wait_s_total in health.csv", when(seen.generator, "waiting_ratio", WAITING_RATIO))
         )
     step = "spread the clients over more processes (--processes) or machines, on cores of their own, and run again"
-    yield Finding("the load generator", "generator", "certain", tuple(said), step, PAGE)
+    yield Finding(GENERATOR, "generator", "certain", tuple(said), step, PAGE)
 
 
 def quota(seen: Seen) -> Iterator[Finding]:
-    """A container's CPU limit that held the load client back."""
+    """A container's CPU limit that held the load client back: then the verdict on the generator is about the limit."""
     throttled = most_of(seen.generator["throttled_ratio"])
     if throttled >= THROTTLED_RATIO:
         times = when(seen.generator, "throttled_ratio", THROTTLED_RATIO)
-        seen_there = Evidence(
-            f"throttled {percent_text(throttled)} of the time", "cpu_throttled_s_total in health.csv", times
-        )
+        source = "cpu_throttled_s_total in health.csv"
+        said = (Evidence(f"throttled {percent_text(throttled)} of the time", source, times), *_verdict(seen))
         step = "raise the container's CPU limit"
-        yield Finding("the generator's CPU quota", "generator", "certain", (seen_there,), step, PAGE)
+        yield Finding("the generator's CPU quota", "generator", "certain", said, step, PAGE, frozenset({GENERATOR}))
+
+
+def _verdict(seen: Seen) -> list[Evidence]:
+    manifest = seen.frames.run.manifest
+    return [Evidence(reason.text, "validity in run.json") for reason in manifest.validity.reasons] if manifest else []

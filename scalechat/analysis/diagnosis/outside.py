@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+import pandas as pd
 
 from scalechat.analysis.units import bytes_text, count_text, counted, duration_text
 
-from .finding import AWAY, HIDDEN, Evidence, Finding
+from .finding import AWAY, HIDDEN, Evidence, Finding, Strength
 from .seen import Seen, when
 
-__all__ = ["redis", "restart"]
+__all__ = ["end", "redis", "restart"]
 
 SLOW_BUS_S: Final = 0.1
 """A publish takes Redis 31 µs and a node 3 ms (docs/discussion/delivery.md)."""
@@ -20,6 +21,8 @@ STALLED_BUS_S: Final = 0.5
 OWN_LAG: Final = 4.0
 GROWN: Final = 1.5
 """Memory that has grown by half before the end is a sign of what ended it."""
+SILENT_S: Final = 3.0
+"""Longer than a busy server keeps a scrape waiting; and a busy one refuses no connection."""
 
 
 def redis(seen: Seen) -> Iterator[Finding]:
@@ -53,7 +56,15 @@ def redis(seen: Seen) -> Iterator[Finding]:
         if away or slow < SLOW_BUS_S
         else "look at Redis' CPU; spread rooms over more shards (a Redis Cluster)"
     )
-    yield Finding("Redis", "server", "certain" if away else "likely", tuple(said), step, None, frozenset({HIDDEN}))
+    yield Finding(
+        "Redis",
+        "server",
+        "certain" if away else "likely",
+        tuple(said),
+        step,
+        "broker-outage.md" if away else None,
+        frozenset({HIDDEN}),
+    )
 
 
 def restart(seen: Seen) -> Iterator[Finding]:
@@ -65,7 +76,6 @@ def restart(seen: Seen) -> Iterator[Finding]:
     node = rows[rows["node"] == starts.idxmax()].sort_values("t_s")
     changed = node["started_unix_s"].diff().abs() > 0
     at = float(node["t_s"][changed].iloc[0])
-    before = node[node["t_s"] < at]["rss_bytes"].to_numpy(np.float64)
     said = [Evidence(f"the server's process began anew before {at:.0f} s", "process_start_time_seconds")]
     lost = seen.counted("disconnects_total")
     if lost:
@@ -75,11 +85,37 @@ def restart(seen: Seen) -> Iterator[Finding]:
                 "timeseries.csv",
             )
         )
-    if len(before) and before[-1] >= GROWN * before[0] and before[-1] >= before.max():
-        text = f"its memory had grown from {bytes_text(before[0])} to {bytes_text(before[-1])} by then"
+    yield _ended("a restart of the server", said, node[node["t_s"] < at])
+
+
+def end(seen: Seen) -> Iterator[Finding]:
+    """A process that was gone before the run was over: it answered no more, and its port refused."""
+    rows = seen.frames.server_series.sort_values("t_s")
+    refused, lost = seen.counted("connect_failures_refused_total"), seen.counted("disconnects_total")
+    if rows.empty or not (refused > 0 and lost > 0):
+        return
+    last = float(rows["t_s"].iloc[-1])
+    if seen.frames.measured[-1].end_s - last < SILENT_S:
+        return
+    said = [
+        Evidence(f"it answered no scrape after {last:.0f} s", "server.csv"),
+        Evidence(
+            f"{counted(lost, 'connection')} lost, {counted(refused, 'attempt')} to connect refused", "timeseries.csv"
+        ),
+    ]
+    yield _ended("the end of the server", said, rows)
+
+
+def _ended(cause: str, said: list[Evidence], before: pd.DataFrame) -> Finding:
+    """What ended it: memory, if that had grown until then."""
+    memory = before["rss_bytes"].to_numpy(np.float64)
+    strength: Strength = "certain"
+    if len(memory) and memory[-1] >= GROWN * memory[0] and memory[-1] >= memory.max():
+        text = f"its memory had grown from {bytes_text(memory[0])} to {bytes_text(memory[-1])} by then"
         said.append(Evidence(text, "process_resident_memory_bytes"))
         step = "bounds that add up to less than the memory there is: connections times --queue-bytes"
-        yield Finding("the server's memory", "server", "likely", tuple(said), step, None, frozenset({AWAY, HIDDEN}))
-        return
-    step = "find out what ended it; a drain (SIGTERM) tells clients when to come back, and they resume"
-    yield Finding("a restart of the server", "server", "certain", tuple(said), step, None, frozenset({AWAY, HIDDEN}))
+        cause, strength, page = "the server's memory", "likely", "memory-limit.md"
+    else:
+        step = "find out what ended it; a drain (SIGTERM) tells clients when to come back, and they resume"
+        page = "unclean-restart.md"
+    return Finding(cause, "server", strength, tuple(said), step, page, frozenset({AWAY, HIDDEN}))
