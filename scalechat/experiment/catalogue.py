@@ -32,6 +32,8 @@ def _path(name: str, known: Mapping[str, Path]) -> Path:
         return Path(name)
     if name in known:
         return known[name]
+    if name in ("all", "list"):
+        raise UsageError(f"{name!r} stands alone: give it without other names")
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]!r}?" if near else "'experiment list' shows all"
     raise UsageError(f"no experiment is called {name!r}: {hint}")

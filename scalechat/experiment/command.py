@@ -11,7 +11,7 @@ import trio
 from rich.console import Console
 
 from scalechat.analysis.experiment import PlayedExperiment
-from scalechat.config import ExperimentConfig, OperationalError, told_to_the_user
+from scalechat.config import ExperimentConfig, OperationalError, UsageError, told_to_the_user
 from scalechat.experiment.catalogue import catalogue, chosen
 from scalechat.experiment.play import play
 from scalechat.experiment.spec import Experiment
@@ -29,6 +29,8 @@ def experiment(config: ExperimentConfig) -> int:
         Console().print(listing(chosen(["all"], known)))
         return 0
     wanted = chosen(config.names, known)
+    if config.docs is not None and not config.docs.is_dir():  # before anybody waits for an experiment
+        raise UsageError(f"--docs {config.docs} is no folder")
     tried: list[Tried] = []
     # A person reads both; a program that wants JSON has standard output for itself.
     console = Console(stderr=config.json)

@@ -178,7 +178,9 @@ class RunWriter:
         try:
             yield
         except OSError as error:
-            reason = error.strerror or str(error)
+            reason = (
+                f"{error.filename} is a file" if isinstance(error, FileExistsError) else error.strerror or str(error)
+            )
             raise OperationalError(
                 f"cannot write the run to {self.run_dir}: {reason}; "
                 "choose a writable directory with free space by --out"
