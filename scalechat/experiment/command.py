@@ -14,6 +14,7 @@ from scalechat.analysis.experiment import PlayedExperiment
 from scalechat.config import ExperimentConfig, OperationalError, UsageError, told_to_the_user
 from scalechat.experiment.catalogue import catalogue, chosen
 from scalechat.experiment.play import play
+from scalechat.experiment.saying import Saying
 from scalechat.experiment.spec import Experiment
 from scalechat.experiment.telling import Tried, details, listing, summary, summary_json
 
@@ -34,20 +35,22 @@ def experiment(config: ExperimentConfig) -> int:
     tried: list[Tried] = []
     # A person reads both; a program that wants JSON has standard output for itself.
     console = Console(stderr=config.json)
+    saying = Saying(Console(stderr=True))
 
     def show(one: Tried) -> None:
         tried.append(one)
+        saying.over()
         if one.played is not None:
             console.print(details(one.played))
 
     async def player(name: str, one: Experiment) -> PlayedExperiment:
-        played = PlayedExperiment(*await play(name, one, config.out, _tell))
+        played = PlayedExperiment(*await play(name, one, config.out, saying.line, saying.now))
         played.write_beside()
         if config.docs is not None:
-            _tell(str(played.write_into(config.docs)))
+            saying.line(str(played.write_into(config.docs)))
         return played
 
-    interrupted = trio.run(_until_interrupted, wanted, player, show)
+    interrupted = trio.run(_until_interrupted, wanted, player, show, saying)
     if len(wanted) > 1:
         console.print(summary(tried))
     if config.json:
@@ -64,10 +67,12 @@ def exit_code(tried: Iterable[Tried], *, interrupted: bool) -> int:
     return next((one.exit_code or EXIT_NOT_SEEN for one in tried if not one.succeeded), 0)
 
 
-async def play_each(wanted: Iterable[tuple[str, Experiment]], player: Player, show: Callable[[Tried], object]) -> None:
+async def play_each(
+    wanted: Iterable[tuple[str, Experiment]], player: Player, show: Callable[[Tried], object], saying: Saying
+) -> None:
     """Play one after the other; what the surroundings did to one does not keep the others from being played."""
     for name, one in wanted:
-        print(f"{one.number:2}  {one.title}", file=sys.stderr, flush=True)
+        saying.title(one.number, one.title)
         began_s = trio.current_time()
         played, failure = None, None
         try:
@@ -77,12 +82,12 @@ async def play_each(wanted: Iterable[tuple[str, Experiment]], player: Player, sh
             if not isinstance(told, OperationalError):
                 raise
             failure = told
-            _tell(f"could not run: {failure}")
+            saying.line(f"could not run: {failure}")
         show(Tried(name, one, trio.current_time() - began_s, played, failure))
 
 
 async def _until_interrupted(
-    wanted: Iterable[tuple[str, Experiment]], player: Player, show: Callable[[Tried], object]
+    wanted: Iterable[tuple[str, Experiment]], player: Player, show: Callable[[Tried], object], saying: Saying
 ) -> bool:
     """Whether Ctrl-C (or SIGTERM) ended it. The stage of the one that was being played is taken down in order."""
     interrupted = False
@@ -96,10 +101,6 @@ async def _until_interrupted(
                     nursery.cancel_scope.cancel()
 
         nursery.start_soon(listen)
-        await play_each(wanted, player, show)
+        await play_each(wanted, player, show, saying)
         nursery.cancel_scope.cancel()
     return interrupted
-
-
-def _tell(line: str) -> None:
-    print(f"    {line}", file=sys.stderr, flush=True)

@@ -25,8 +25,8 @@ from scalechat.load.results import new_run_id
 Tell = Callable[[str], None]
 
 
-async def play(name: str, experiment: Experiment, out: Path, tell: Tell) -> tuple[Path, Outcome]:
-    """Do it; returns the directory and what was found.
+async def play(name: str, experiment: Experiment, out: Path, tell: Tell, say_now: Tell) -> tuple[Path, Outcome]:
+    """Do it; returns the directory and what was found. `tell` gets what is worth keeping, `say_now` how a run goes.
 
     Raises:
         OperationalError: a part of the stage did not start, or the results cannot be written.
@@ -37,7 +37,7 @@ async def play(name: str, experiment: Experiment, out: Path, tell: Tell) -> tupl
     unheld: list[str] = []
     for side_name, side in experiment.sides:
         tell(f"{side_name}: {side.about}")
-        run_dir, here = await _run(experiment, side, directory / side_name)
+        run_dir, here = await _run(experiment, side, directory / side_name, say_now)
         for words in here:
             if words not in unheld:
                 tell(words)
@@ -52,7 +52,7 @@ async def play(name: str, experiment: Experiment, out: Path, tell: Tell) -> tupl
     return directory, outcome
 
 
-async def _run(experiment: Experiment, side: Side, out: Path) -> tuple[Path, list[str]]:
+async def _run(experiment: Experiment, side: Side, out: Path, say_now: Tell) -> tuple[Path, list[str]]:
     """The run's directory, and which limits could not be held."""
     for_server, for_load = experiment.limits(side)
     settings = experiment.server | side.server
@@ -60,4 +60,5 @@ async def _run(experiment: Experiment, side: Side, out: Path) -> tuple[Path, lis
     with held(for_server, "server", workers=workers) as server, held(for_load, "load") as client:
         unheld = [f"{name}: {words}" for name, one in (("server", server), ("load", client)) for words in one.unheld]
         async with raised(side, settings, experiment.sysctls, server) as (url, enter, begin):
-            return await load(experiment.load | side.load, url, out, [*enter, *client.enter], begin), unheld
+            words = [*enter, *client.enter]
+            return await load(experiment.load | side.load, url, out, words, begin, say_now), unheld

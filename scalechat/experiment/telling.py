@@ -17,6 +17,7 @@ from scalechat.analysis.units import MISSING
 from scalechat.config import OperationalError
 from scalechat.experiment.outcome import Outcome
 from scalechat.experiment.spec import SIDES, Experiment
+from scalechat.palette import FAINT, SIGNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,9 @@ def details(played: PlayedExperiment) -> Group:
     for row in rows_of(outcome):
         table.add_row(*row)
     sides = (f"{side}: {given.about}" for side, given in outcome.experiment.sides)
-    checks = (Text(str(checked), style="" if checked.holds else "bold red") for checked in outcome.checks)
+    checks = (Text.assemble(_sign(checked.holds), " ", str(checked)) for checked in outcome.checks)
     lies = f"python -m scalechat report {played.directory}"
-    return Group("", Text(finding(outcome), style="bold"), *map(Text, sides), table, *checks, Text(lies, style="dim"))
+    return Group("", Text(finding(outcome), style="bold"), *map(Text, sides), table, *checks, Text(lies, style=FAINT))
 
 
 def summary(tried: Iterable[Tried]) -> Table:
@@ -87,6 +88,10 @@ def summary_json(tried: Iterable[Tried], *, interrupted: bool) -> str:
     rows = [_row(one) for one in tried]
     document = {"experiments": rows, "interrupted": interrupted}
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+
+
+def _sign(holds: bool) -> tuple[str, str]:
+    return SIGNS[holds]
 
 
 def _figures(outcome: Outcome) -> str:

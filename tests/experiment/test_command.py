@@ -13,6 +13,7 @@ from scalechat.analysis.experiment import PlayedExperiment
 from scalechat.config import OperationalError, UsageError
 from scalechat.experiment.catalogue import catalogue, chosen
 from scalechat.experiment.command import exit_code, play_each
+from scalechat.experiment.saying import Saying
 from scalechat.experiment.spec import Experiment
 from scalechat.experiment.telling import Tried, listing, summary, summary_json
 from tests.analysis.played import play_with
@@ -55,7 +56,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 async def played(stage: Stage, names: int) -> list[Tried]:
     tried: list[Tried] = []
     with trio.move_on_after(1000):
-        await play_each(stage.wanted[:names], stage.play, tried.append)
+        await play_each(stage.wanted[:names], stage.play, tried.append, Saying(Console(stderr=True)))
     return tried
 
 
@@ -107,7 +108,7 @@ async def test_a_bug_of_ours_is_not_passed_over(stage: Stage) -> None:
         raise ExceptionGroup("", [OperationalError("away"), ZeroDivisionError()])
 
     with pytest.raises(ExceptionGroup):
-        await play_each(stage.wanted[:1], wrong, print)
+        await play_each(stage.wanted[:1], wrong, print, Saying(Console(stderr=True)))
 
 
 def test_the_list_has_every_experiment_under_its_group() -> None:

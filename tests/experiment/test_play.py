@@ -32,13 +32,14 @@ def experiment(*checks: Check, before: Side, after: Side) -> Experiment:
 async def test_both_runs_are_kept_and_the_checks_say_what_was_seen(tmp_path: Path) -> None:
     """The outcome that is read back is the one that was found; a check that does not hold fails the experiment."""
     told: list[str] = []
+    now: list[str] = []
     one = experiment(
         Check("symptom", "before.clients == 2 * after.clients"),
         Check("cure", "after.missing > 0"),
         before=Side("four"),
         after=Side("two", load={"clients": 2}),
     )
-    directory, outcome = await play("test", one, tmp_path, told.append)
+    directory, outcome = await play("test", one, tmp_path, told.append, now.append)
     assert outcome.seen("symptom")
     assert not outcome.seen("cure")
     assert not outcome.succeeded
@@ -46,6 +47,8 @@ async def test_both_runs_are_kept_and_the_checks_say_what_was_seen(tmp_path: Pat
     assert read_outcome(directory) == outcome
     assert all((directory / run / "run.json").is_file() for run in outcome.runs.values())
     assert [line for line in told if line.startswith("before: four")]
+    assert [line for line in now if "4 clients in 1 room" in line]
+    assert [line for line in now if "  drain  " in line]
 
 
 async def test_a_server_killed_in_the_middle_is_started_again(tmp_path: Path) -> None:
@@ -57,7 +60,7 @@ async def test_a_server_killed_in_the_middle_is_started_again(tmp_path: Path) ->
         before=killed,
         after=Side("left alone"),
     )
-    _, outcome = await play("test", one, tmp_path, lambda _line: None)
+    _, outcome = await play("test", one, tmp_path, print, print)
     assert outcome.succeeded, outcome
 
 
@@ -67,7 +70,7 @@ async def test_a_server_that_does_not_start_is_told_with_its_last_words(tmp_path
         Check("symptom", "before.clients > 0"), Check("cure", "after.clients > 0"), before=wrong, after=wrong
     )
     with pytest.raises(BaseExceptionGroup) as caught:
-        await play("test", one, tmp_path, lambda _line: None)
+        await play("test", one, tmp_path, print, print)
     assert caught.group_contains(OperationalError, match="telepathy")
 
 
