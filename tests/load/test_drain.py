@@ -1,0 +1,90 @@
+"""The drain lasts as long as something can still come, and no longer."""
+
+from __future__ import annotations
+
+from array import array
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from scalechat.config import LoadConfig
+from scalechat.load.attendance import Attendance
+from scalechat.load.company import Alone
+from scalechat.load.drain import GRACE_S, LOOK_S, Drain
+from scalechat.load.plan import Plan
+from scalechat.load.recorder import Recorder
+
+MOST_S = 100.0
+A_LOOK = pytest.approx(0, abs=1.5 * LOOK_S)
+
+
+class Draining:
+    """One client, which is there and has published one message."""
+
+    def __init__(self, *, acknowledged: bool) -> None:
+        self.recorder = Recorder(Plan.of(LoadConfig(clients=1), 1), acknowledged=acknowledged)
+        self.recorder.counters.open = 1
+        self.recorder.join(0)
+        self.recorder.published(0, size_bytes=100, intended_ns=0, sent_ns=0, due_ns=0)
+        self.hurry = trio.Event()
+        attendance = Attendance([], 1, self.recorder.counters)
+        self.drain = Drain(self.recorder, attendance, Alone())
+
+    def deliver(self) -> None:
+        self.recorder.deliveries.add(0, array("q", [0]), 1)
+        self.recorder.flush()
+
+    async def lasts_s(self) -> float:
+        began_s = trio.current_time()
+        await self.drain.wait(MOST_S, self.hurry)
+        return trio.current_time() - began_s
+
+
+async def test_it_ends_a_moment_after_the_last_delivery(autojump_clock: MockClock) -> None:
+    """A duplicate would come in that moment."""
+    draining = Draining(acknowledged=False)
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def arrive() -> None:
+            await trio.sleep(7)
+            draining.deliver()
+
+        assert await draining.lasts_s() - 7 - GRACE_S == A_LOOK
+
+
+async def test_an_acknowledgement_is_waited_for_as_a_delivery_is(autojump_clock: MockClock) -> None:
+    draining = Draining(acknowledged=True)
+    draining.deliver()
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def be_acknowledged() -> None:
+            await trio.sleep(5)
+            draining.recorder.acknowledge(0, 1, at_ns=2, room_seq=1)
+
+        assert await draining.lasts_s() - 5 - GRACE_S == A_LOOK
+
+
+async def test_what_never_comes_is_waited_for_as_long_as_allowed(autojump_clock: MockClock) -> None:
+    assert await Draining(acknowledged=False).lasts_s() == pytest.approx(MOST_S)
+
+
+async def test_nobody_waits_for_what_cannot_come(autojump_clock: MockClock) -> None:
+    """When no connection is left, nor anybody who means to be back."""
+    draining = Draining(acknowledged=False)
+    draining.recorder.counters.open = 0
+    assert await draining.lasts_s() == 0
+
+
+async def test_who_is_in_a_hurry_ends_it(autojump_clock: MockClock) -> None:
+    draining = Draining(acknowledged=False)
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def hurry() -> None:
+            await trio.sleep(3)
+            draining.hurry.set()
+
+        assert await draining.lasts_s() - 3 == A_LOOK
