@@ -30,7 +30,9 @@ def observe(value: float, outcome: RunOutcome, slos: Sequence[Slo]) -> Observati
     manifest = outcome.manifest
     missed = [objective for objective in manifest.objectives if objective.ok is False]
     if manifest.verdict == "invalid":
-        reasons = "; ".join(reason.text for reason in manifest.validity.reasons)
+        # What several reasons have in common (it waited for its core) is said once.
+        parts = dict.fromkeys(part for reason in manifest.validity.reasons for part in reason.text.split("; "))
+        reasons = "; ".join(parts)
         codes = {reason.code for reason in manifest.validity.reasons}
         if any(code.startswith(_GENERATOR) for code in codes):
             return Observation(value, "generator", reasons)

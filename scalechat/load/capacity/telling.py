@@ -68,7 +68,7 @@ def answer_text(verdict: Verdict, unit: str) -> str:
         case "unclear" if verdict.held is not None:
             return f"at least {held}; what happens at {failed} cannot be told"
         case "unclear":
-            below = f"; {failed} {unit} did not hold" if failed else ""
+            below = f"; {failed} {unit} did not hold or could not be measured" if failed else ""
             return f"cannot tell: no load gave figures that can be judged{below}"
         case "none":
             return f"not even {failed} {unit} held"
