@@ -26,7 +26,7 @@ class Owner(Protocol):
         """The server asks to come back so much later."""
         ...
 
-    def answer(self, payload: bytes) -> None:
+    def answer(self, reply: Reply) -> None:
         """This has to be answered."""
         ...
 
@@ -195,8 +195,8 @@ class Inbox:
                 self._owner.answered(number)
             case Refused(text):
                 self._world.error("server_error", text)
-            case Reply(text):
-                self._owner.answer(text)
+            case Reply():
+                self._owner.answer(other)
             case ErrorAnswer():
                 self._world.error(f"server_{other.code}", other.detail)
                 number = number_of(other.id)

@@ -26,6 +26,7 @@ from scalechat.load import payload
 from scalechat.load.comeback import Comeback
 from scalechat.load.connection import Connection
 from scalechat.load.connector import Failure
+from scalechat.load.dialects import Reply
 from scalechat.load.inbox import Inbox
 from scalechat.load.surroundings import Surroundings
 from scalechat.wire.messages import Joined, Position
@@ -246,10 +247,15 @@ class VirtualClient:
         """The server asks to come back so much later, after it will have closed the connection."""
         self._comeback.told(trio.current_time(), after_ms)
 
-    def answer(self, payload: bytes) -> None:
+    def answer(self, reply: Reply) -> None:
         """Say what the server has to be answered."""
         if self._connection is not None:
-            self._connection.send(payload)
+            self._connection.send(reply.of(self._world.names, self.number, self._room))
+
+    def beat(self, heartbeat: Reply) -> None:
+        """Say that it is still there, if it is."""
+        if self.is_open:
+            self.answer(heartbeat)
 
     # --- out ---------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from scalechat.load import payload
 from scalechat.load.connector import TcpConnector
 from scalechat.load.course import PhaseNumber
 from scalechat.load.decoding import Batch, Decoder
-from scalechat.load.dialects import Names, ScaleChatV1
+from scalechat.load.dialects import Names, Reply, ScaleChatV1
 from scalechat.load.errors import ErrorLog
 from scalechat.load.inbox import Inbox
 from scalechat.load.last_account import close_accounts
@@ -106,7 +106,7 @@ class Deaf:
 
     def told(self, after_ms: int) -> None: ...
 
-    def answer(self, payload: bytes) -> None: ...
+    def answer(self, reply: Reply) -> None: ...
 
     def answered(self, number: int) -> None: ...
 
