@@ -39,6 +39,30 @@ class Where(_Table, frozen=True, kw_only=True):
             _compilable(self.regex)
 
 
+class Replying(_Table, frozen=True, kw_only=True):
+    """What the server says, wherever in a frame → what to answer."""
+
+    to: Where
+    send: str
+
+    def __post_init__(self) -> None:
+        """Refuse placeholders nobody fills."""
+        _known(self.send, PLACEHOLDERS[:4])
+
+
+class Heartbeat(_Table, frozen=True, kw_only=True):
+    """What every client says now and then, so that the server does not think it is gone."""
+
+    every_s: int
+    send: str
+
+    def __post_init__(self) -> None:
+        """Refuse what is no period, and placeholders nobody fills."""
+        if self.every_s < 1:
+            raise ValueError("every_s must be a whole number of seconds, at least 1")
+        _known(self.send, PLACEHOLDERS[:4])
+
+
 class Template(_Table, frozen=True, kw_only=True):
     """A protocol, described: what is sent, and what the server's answers mean."""
 
@@ -58,6 +82,10 @@ class Template(_Table, frozen=True, kw_only=True):
     """What else is known and means nothing."""
     answers: dict[str, str] = {}
     """What the server says, exactly → what to answer."""
+    replies: tuple[Replying, ...] = ()
+    """The same for what is not always the same; the first that fits counts."""
+    heartbeat: Heartbeat | None = None
+    """What clients have to say by themselves to be kept."""
     frame: Literal["text", "binary"] = "text"
     """What we send, and what is expected to come (the other kind is understood too, but slowly)."""
     unit: str | None = None
@@ -74,7 +102,7 @@ class Template(_Table, frozen=True, kw_only=True):
             raise ValueError("publish needs {message} where the text of a message goes")
         if self.unit is not None:
             _compilable(self.unit)
-        early = (*self.connect, *self.headers.values(), self.path or "")
+        early = (*self.connect, *self.answers.values(), *self.headers.values(), self.path or "")
         for text in early:
             _known(text, PLACEHOLDERS[:4])
         _known(self.publish, PLACEHOLDERS)

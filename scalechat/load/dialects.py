@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
@@ -17,6 +17,7 @@ import msgspec
 
 from scalechat.client.shared_reader import SharedReader
 from scalechat.config import LoadConfig
+from scalechat.tables import PLACEHOLDER
 from scalechat.wire.codec import decode_plain, decode_server_text
 from scalechat.wire.messages import SUBPROTOCOL, PlainMessage, Publication, ServerSays
 
@@ -48,9 +49,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Has to be answered by `text`."""
+    """Has to be answered by `text`, in which every client puts its own names."""
 
     text: bytes
+
+    def of(self, names: Names, client: int, room: str) -> bytes:
+        """What this client answers."""
+        return filled(self.text.decode(), names.about(client, room)).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,11 @@ class Dialect(Protocol):
     @property
     def binary(self) -> bool:
         """Whether frames are binary ones; else they are text."""
+        ...
+
+    @property
+    def heartbeat(self) -> tuple[int, Reply] | None:
+        """What clients have to say every so many seconds; None where nothing is asked of them."""
         ...
 
     @property
@@ -122,6 +132,7 @@ class _OfOurs:
     __slots__ = ()
 
     binary = False
+    heartbeat = None
 
     def resource(self, names: Names, client: int, room: str) -> str:
         """See `Dialect`."""
@@ -223,6 +234,10 @@ class Names:
         """The room's name."""
         return f"{self.prefix}r{room}"
 
+    def about(self, client: int, room: str) -> dict[str, str]:
+        """What may stand in the texts of a template."""
+        return {"room": room, "client_id": self.client_id(client), "client": str(client), "token": self.token or ""}
+
     def resource(self, client: int, room: str) -> str:
         """Path and query the client asks for; parameters of the configured URL stay, but for these three."""
         path, _, query = self.path.partition("#")[0].partition("?")
@@ -230,6 +245,11 @@ class Names:
         kept = [(key, value) for key, value in parse_qsl(query, keep_blank_values=True) if key not in ours]
         given = [(key, value) for key, value in ours.items() if value is not None]
         return f"{path}?{urlencode(kept + given, quote_via=quote)}"
+
+
+def filled(text: str, facts: Mapping[str, str]) -> str:
+    """The text with what is known in place of its placeholders; braces around anything else stay."""
+    return PLACEHOLDER.sub(lambda found: facts.get(found[1], found[0]), text)
 
 
 def _subject(token: str) -> str | None:

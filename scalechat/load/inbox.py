@@ -201,8 +201,9 @@ class Inbox:
                 self._owner.answered(number)
             case Refused(text):
                 self._world.error("server_error", text)
-            case Reply(text):
-                self._owner.send(text)
+            case Reply():
+                names = self._world.names
+                self._owner.send(other.of(names, self._number, names.room(self._room)))
             case ErrorAnswer():
                 self._world.error(f"server_{other.code}", other.detail)
                 number = number_of(other.id)

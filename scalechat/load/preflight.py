@@ -164,8 +164,8 @@ class _Greeting:
                         self._greeted.set()
                     case Entered():
                         self._greeted.set()
-                    case Reply(text):
-                        self._send(text)
+                    case Reply() as reply:
+                        self._send(reply.of(self._names, 0, self._names.room(0)))
                     case Refused(text):
                         self.complaint = f"; it says: {text}"
 

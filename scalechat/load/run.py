@@ -25,6 +25,7 @@ from scalechat.load.course import Leg, PhaseNumber
 from scalechat.load.decoding import Decoder
 from scalechat.load.drain import Drain
 from scalechat.load.ending import Ending, Interruption
+from scalechat.load.heartbeats import beat_for_ever
 from scalechat.load.instruments import Instruments
 from scalechat.load.live import Watcher
 from scalechat.load.measurement import Measurement
@@ -108,6 +109,8 @@ class Run:
                 await self._instruments.start(instruments)
                 instruments.start_soon(self._obey)
                 instruments.start_soon(self._company.listen, self._recorder, self._ending)
+                if (heartbeat := self._todo.dialect.heartbeat) is not None:
+                    instruments.start_soon(beat_for_ever, self._clients, *heartbeat)
                 async with trio.open_nursery() as load:
                     with quiet_collector():
                         await self._ramp(load)

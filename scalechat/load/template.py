@@ -7,14 +7,26 @@ whatever else the template names, in this order. What it does not name is an unk
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from scalechat.client.shared_reader import SharedReader
-from scalechat.load.dialects import UNKNOWN, Acknowledged, Entered, Names, Nothing, Publish, Refused, Reply, Says, T
-from scalechat.tables import PLACEHOLDER, Template, Where
+from scalechat.load.dialects import (
+    UNKNOWN,
+    Acknowledged,
+    Entered,
+    Names,
+    Nothing,
+    Publish,
+    Refused,
+    Reply,
+    Says,
+    T,
+    filled,
+)
+from scalechat.tables import Template, Where
 from scalechat.wire.messages import PlainMessage
 
 _MAX_UNFINISHED_BYTES: Final = 1024 * 1024
@@ -32,6 +44,9 @@ class ByTemplate:
         self.acknowledges = template.ack is not None
         self.confirms = template.joined is not None
         self._answers = {said.encode(): Reply(answer.encode()) for said, answer in template.answers.items()}
+        self._replies = [(_finder(one.to), Reply(one.send.encode())) for one in template.replies]
+        beat = template.heartbeat
+        self.heartbeat = None if beat is None else (beat.every_s, Reply(beat.send.encode()))
         self._unit = None if template.unit is None else re.compile(template.unit.encode(), re.DOTALL)
         self._delivery = _finder(template.delivery)
         self._ack, self._joined = _finder(template.ack), _finder(template.joined)
@@ -40,25 +55,25 @@ class ByTemplate:
     def resource(self, names: Names, client: int, room: str) -> str:
         """See `Dialect`."""
         path = self._template.path
-        return names.path if path is None else _filled(path, _about(names, client, room))
+        return names.path if path is None else filled(path, names.about(client, room))
 
     def extra_headers(self, names: Names, client: int, room: str) -> list[tuple[bytes, bytes]]:
         """See `Dialect`."""
-        about = _about(names, client, room)
-        return [(name.encode(), _filled(value, about).encode()) for name, value in self._template.headers.items()]
+        about = names.about(client, room)
+        return [(name.encode(), filled(value, about).encode()) for name, value in self._template.headers.items()]
 
     def hello(self, names: Names, client: int, room: str) -> list[bytes]:
         """See `Dialect`."""
-        about = _about(names, client, room)
-        return [_filled(text, about).encode() for text in self._template.connect]
+        about = names.about(client, room)
+        return [filled(text, about).encode() for text in self._template.connect]
 
     def publish(self, names: Names, client: int, room: str) -> Publish:
         """See `Dialect`."""
-        before, after = _filled(self._template.publish, _about(names, client, room)).split("{message}", 1)
+        before, after = filled(self._template.publish, names.about(client, room)).split("{message}", 1)
 
         def made(text: bytes, number: int) -> bytes:
             facts = {"number": str(number), "size": str(len(text)), "message": text.decode()}
-            return _filled(before, facts).encode() + text + _filled(after, facts).encode()
+            return filled(before, facts).encode() + text + filled(after, facts).encode()
 
         return made
 
@@ -73,6 +88,9 @@ class ByTemplate:
         seen = _Seen(payload)
         if (text := self._delivery(seen)) is not None:
             return PlainMessage("", text.decode(errors="replace"))
+        for found, reply in self._replies:
+            if found(seen) is not None:
+                return reply
         if (number := self._ack(seen)) is not None:
             return Acknowledged(int(number)) if number.isdigit() else UNKNOWN
         if (what := self._error(seen)) is not None:
@@ -164,16 +182,3 @@ def _finder(where: Where | None) -> Callable[[_Seen], bytes | None]:
         return None if found is None else found.group(group) or b""
 
     return search
-
-
-def _about(names: Names, client: int, room: str) -> dict[str, str]:
-    return {
-        "room": room,
-        "client_id": names.client_id(client),
-        "client": str(client),
-        "token": names.token or "",
-    }
-
-
-def _filled(text: str, facts: Mapping[str, str]) -> str:
-    return PLACEHOLDER.sub(lambda found: facts.get(found[1], found[0]), text)

@@ -23,6 +23,7 @@ import trio
 from scalechat.load.comeback import Comeback
 from scalechat.load.connection import Connection
 from scalechat.load.connector import Failure
+from scalechat.load.dialects import Reply
 from scalechat.load.inbox import Inbox
 from scalechat.load.speaker import Speaker
 from scalechat.load.surroundings import Surroundings
@@ -237,6 +238,11 @@ class VirtualClient:
     def told(self, after_ms: int) -> None:
         """The server asks to come back so much later, after it will have closed the connection."""
         self._comeback.told(trio.current_time(), after_ms)
+
+    def beat(self, heartbeat: Reply) -> None:
+        """Say that it is still there, if it is."""
+        if self.is_open:
+            self.send(heartbeat.of(self._world.names, self.number, self._room))
 
     def answered(self, number: int) -> None:
         """See `inbox.Owner`."""
