@@ -14,7 +14,8 @@ from scalechat.scenario import Step
 from scalechat.scenario_schema import scenario_schema_text
 
 SHIPPED = Path(__file__).parents[1] / "scalechat" / "schemas" / "scenario.schema.json"
-SCENARIOS = sorted((Path(__file__).parents[1] / "configs" / "scenarios").glob("*.toml"))
+CONFIGS = Path(__file__).parents[1] / "configs"
+SCENARIOS = sorted((*CONFIGS.glob("scenarios/*.toml"), *CONFIGS.glob("targets/*.toml")))
 
 
 def test_the_shipped_schema_is_that_of_the_settings(capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,6 +98,43 @@ def test_an_acknowledgement_carries_the_number(ack: bytes, number: int | None) -
     assert ByTemplate(template_of(table)).read(ack) == (UNKNOWN if number is None else Acknowledged(number))
 
 
+REPLYING = r"""
+[template]
+publish = "{message}"
+delivery = { regex = '^m:(.*)' }
+[template.answers]
+ping = "pong {client}"
+[[template.replies]]
+to = { regex = '^go' }
+send = "join {room} as {client_id}"
+"""
+
+
+@pytest.mark.parametrize(
+    "said, answer",
+    [(b"ping", b"pong 7"), (b'go{"id":1}', f"join {ROOM} as {NAMES.client_id(7)}".encode()), (b"goo", None)],
+)
+def test_what_is_answered_has_the_clients_own_names(said: bytes, answer: bytes | None) -> None:
+    """The same frame may go to everybody; each answers for itself."""
+    reply = ByTemplate(template_of(REPLYING.replace("'^go'", r"'^go\{'") if answer is None else REPLYING)).read(said)
+    assert reply == UNKNOWN if answer is None else isinstance(reply, Reply) and reply.of(NAMES, 7, ROOM) == answer
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ('heartbeat = { every_s = 0, send = "x" }', "every_s must be a whole number of seconds, at least 1"),
+        ('heartbeat = { every_s = 9, send = "{number}" }', "{number} is no placeholder here"),
+        ('replies = [{ to = { json = "/a" }, send = "{size}" }]', "{size} is no placeholder here"),
+        ('answers = { ping = "{message}" }', "{message} is no placeholder here"),
+    ],
+)
+def test_what_nobody_could_send_is_refused(line: str, words: str) -> None:
+    """Before anything starts, with the place."""
+    with pytest.raises(msgspec.ValidationError, match=re.escape(words)):
+        template_of(f'[template]\npublish = "{{message}}"\ndelivery = {{ json = "" }}\n{line}')
+
+
 @given(st.binary(max_size=300))
 def test_nothing_a_server_says_is_too_strange(payload: bytes) -> None:
     """A frame is something or unknown; nothing is raised."""
