@@ -10,20 +10,57 @@ from pathlib import Path
 
 import pytest
 
-from scalechat.load.results import read_run
+from scalechat.load.results import ConnectionRow, Manifest, read_run
 from tests.conftest import clean_environ
 from tests.load.lies import Lies, described
 
-LIES = Lies(drop=0.02, duplicate=0.03, reorder=0.03, corrupt=0.02, tear=0.02, reject=0.02, mute=0.02, seed=7)
-SHAPE = ("--clients=12", "--rooms=2", "--msg-frequency=100", "--warmup=0.5", "--duration=2", "--drain-timeout=3")
+SHAPE = ("--clients=12", "--rooms=2", "--msg-frequency=100", "--warmup=0.5", "--drain-timeout=3")
+
+
+COMING_AND_GOING = """
+[[kinds]]
+kind = "churning"
+count = 6
+every_s = 1000
+resume = false
+
+[[events]]
+kind = "pause"
+at_s = 1.0
+for_s = 1.2
+
+[[events]]
+kind = "reconnect_storm"
+at_s = 1.5
+share = 1.0
+within_s = 0.3
+"""
+"""Half of the clients come back as other members, while nothing is on its way: so both sides know who was there."""
 
 
 @pytest.mark.parametrize("processes", [1, 3])
 def test_the_ledger_of_so_many_processes_is_what_the_server_did(processes: int, tmp_path: Path) -> None:
     """Members of a room sit in different processes, and each figure is still the server's."""
+    lies = Lies(drop=0.02, duplicate=0.03, reorder=0.03, corrupt=0.02, tear=0.02, reject=0.02, mute=0.02, seed=7)
+    manifest = ledger_and_truth_agree(lies, processes, tmp_path, "--duration=2")
+    assert len(manifest.workers) == processes
+
+
+def test_the_ledger_of_three_processes_is_what_the_server_did_to_those_who_come_and_go(tmp_path: Path) -> None:
+    """All connections are lost at once; one half resumes, the other half joins anew."""
+    scenario = tmp_path / "coming-and-going.toml"
+    scenario.write_text(COMING_AND_GOING)
+    lies = Lies(duplicate=0.03, reject=0.03, renege=0.03, mute=0.02, seed=7)
+    ledger_and_truth_agree(lies, 3, tmp_path, "--duration=3", f"--scenario={scenario}")
+    (run_dir,) = (tmp_path / "runs").iterdir()
+    connections = list(read_run(run_dir).rows(ConnectionRow))
+    assert sum(row.reconnect_of is not None and row.opened_s is not None for row in connections) == 12
+
+
+def ledger_and_truth_agree(lies: Lies, processes: int, tmp_path: Path, *more: str) -> Manifest:
     truth = tmp_path / "truth.json"
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.load.faulty_process", "v1", described(LIES), str(truth)],
+        [sys.executable, "-m", "tests.load.faulty_process", "v1", described(lies), str(truth)],
         env=clean_environ(),
         stdout=subprocess.PIPE,
         text=True,
@@ -31,21 +68,23 @@ def test_the_ledger_of_so_many_processes_is_what_the_server_did(processes: int, 
         assert server.stdout is not None
         port = int(server.stdout.readline())
         args = [f"--server-url=ws://127.0.0.1:{port}/ws", f"--processes={processes}", f"--out={tmp_path / 'runs'}"]
-        done = subprocess.run(
-            [sys.executable, "-m", "scalechat", "load", "--quiet", *args, *SHAPE],
-            env=clean_environ(),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        server.send_signal(signal.SIGTERM)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "scalechat", "load", "--quiet", *args, *SHAPE, *more],
+                env=clean_environ(),
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        finally:
+            server.send_signal(signal.SIGTERM)
         server.wait(20)
     assert done.returncode in (0, 97), done.stdout + done.stderr  # 97: this machine was too busy to measure times
     (run_dir,) = (tmp_path / "runs").iterdir()
     manifest = read_run(run_dir).manifest
     assert manifest is not None
     expected: dict[str, int] = json.loads(truth.read_text())
-    assert expected["published"] > 200
+    assert expected["published"] > 100
     assert {name: getattr(manifest.ledger, name) for name in expected} == expected
-    assert len(manifest.workers) == processes
+    return manifest
