@@ -62,14 +62,14 @@ def _machine(manifest: Manifest) -> dict[str, str]:
 
 
 def _load(manifest: Manifest) -> dict[str, str]:
-    found = {name: _short(str(item.value)) for name, item in manifest.config.items() if name not in _NO_MATTER}
+    found = {name: _told(str(item.value)) for name, item in manifest.config.items() if name not in _NO_MATTER}
     if manifest.loop == "open":  # it waits for no answers, and runs of older versions do not say so
         found.pop("answer_timeout_s", None)
     return found | {"loop": manifest.loop}
 
 
-def _short(value: str) -> str:
-    """A scenario's table in words; of two that differ in a number only, the whole."""
+def _told(value: str) -> str:
+    """A scenario without a table has none of it."""
     return "none" if value in ("[]", "()") else value
 
 
