@@ -12,7 +12,7 @@ msgspec; every other module needs the extra `analysis` (pandas, SciPy, matplotli
     tables      verdict, ledger, objectives, configuration as HTML
     search      a capacity search: its probes, its knee, what stood in the way
     capacity    the pictures and tables of a search
-    comparing   `compare`: which runs, and the answer in the terminal
+    comparing   `compare`: which runs, and what stands against it; comparing_table prints the answer
     comparison  two systems: the effect on each figure, with its interval
     conditions  whether two sets of runs may be compared
     differences the pictures and tables of a comparison

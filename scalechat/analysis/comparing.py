@@ -9,20 +9,18 @@ from typing import Final
 
 import msgspec
 from rich.console import Console
-from rich.text import Text
 
 from scalechat.config import CompareConfig, UsageError
 from scalechat.load.results import read_run
 
-from .comparison import Answer, Comparison, Effect, compare
+from .comparing_table import print_comparison
+from .comparison import compare
 from .conditions import Differences, differences
 from .frames import RunFrames
-from .units import significant
 
-__all__ = ["EXIT_WORSE", "change_text", "compare_and_tell", "find_runs", "value_text"]
+__all__ = ["EXIT_WORSE", "compare_and_tell", "find_runs"]
 
 EXIT_WORSE: Final = 99
-_STYLES: Final[dict[Answer, str]] = {"better": "green", "worse": "bold red", "same": "", "cannot tell": "yellow"}
 
 
 def find_runs(path: Path) -> list[RunFrames]:
@@ -64,58 +62,8 @@ def compare_and_tell(config: CompareConfig, console: Console) -> int:
         text = msgspec.json.format(msgspec.json.encode(_without_nan(msgspec.to_builtins(document))), indent=2)
         console.file.write(text.decode() + "\n")
     else:
-        _print(comparison, found, console)
+        print_comparison(comparison, found, console)
     return EXIT_WORSE if comparison.answer == "worse" else 0
-
-
-def value_text(value: float, unit: str) -> str:
-    """A figure with its unit; a dash where there is none."""
-    return "-" if math.isnan(value) else f"{significant(value)} {unit}"
-
-
-def change_text(effect: Effect) -> str:
-    """``+20 % (+12 … +29)``, or a difference in the figure's unit."""
-    if math.isnan(effect.change):
-        return "-"
-    factor, unit = (100, "%") if effect.relative else (1, effect.unit)
-    text = f"{_signed(effect.change * factor)} {unit}"
-    if math.isnan(effect.low):
-        return text
-    return f"{text} ({_signed(effect.low * factor)} … {_signed(effect.high * factor)})"
-
-
-def _signed(value: float) -> str:
-    return ("+" if value > 0 else "") + (f"{value:,.0f}" if abs(value) >= 10 else f"{value:,.1f}")
-
-
-def _print(comparison: Comparison, found: Differences, console: Console) -> None:
-    for line in found.against:
-        console.print(Text(f"! differs, and you allowed it: {line}", style="yellow"), soft_wrap=True)
-    for line in found.besides:
-        console.print(Text(f"differs: {line}", style="dim"), soft_wrap=True)
-    rows = [("", "base", "new", "change", "answer"), *map(_cells, comparison.effects)]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    styles = ["dim", *(_STYLES[effect.answer] for effect in comparison.effects)]
-    for (name, old, now, change, answer), style in zip(rows, styles, strict=True):
-        line = f"{name:<{widths[0]}}  {old:>{widths[1]}}  {now:>{widths[2]}}  {change:<{widths[3]}}  "
-        # Never wrapped or cut short: on a terminal that breaks nothing, and elsewhere somebody greps for it.
-        console.print(Text(line), Text(answer, style=style), sep="", soft_wrap=True)
-    together = f"{comparison.confidence:.0%} for all intervals together; changes below {comparison.margin:.0%} are none"
-    console.print(Text(f"{comparison.base_runs} against {comparison.new_runs} runs, {together}", style="dim"))
-    if comparison.within_runs_only:
-        text = "one run on a side: what differs from run to run is not in these intervals; give several runs a side"
-        console.print(Text(f"! {text}", style="yellow"), soft_wrap=True)
-    console.print(Text("answer    ", style="dim"), Text(comparison.answer, style=_STYLES[comparison.answer]), sep="")
-
-
-def _cells(effect: Effect) -> tuple[str, str, str, str, str]:
-    return (
-        effect.figure,
-        value_text(effect.base, effect.unit),
-        value_text(effect.new, effect.unit),
-        change_text(effect),
-        effect.answer + (f": {effect.why}" if effect.why else ""),
-    )
 
 
 def _without_nan(value: object) -> object:

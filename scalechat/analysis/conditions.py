@@ -65,10 +65,15 @@ def _machine(manifest: Manifest) -> dict[str, str]:
 
 
 def _load(manifest: Manifest) -> dict[str, str]:
-    found = {name: str(item.value) for name, item in manifest.config.items() if name not in _NO_MATTER}
+    found = {name: _told(str(item.value)) for name, item in manifest.config.items() if name not in _NO_MATTER}
     if manifest.loop == "open":  # it waits for no answers, and runs of older versions do not say so
         found.pop("answer_timeout_s", None)
     return found | {"loop": manifest.loop}
+
+
+def _told(value: str) -> str:
+    """A scenario without a table has none of it."""
+    return "none" if value in ("[]", "()") else value
 
 
 def _subject(manifest: Manifest) -> dict[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from . import facts, latency
-from .comparing import change_text, value_text
+from .comparing_table import change_text, value_text
 from .comparison import Comparison, Effect
 from .conditions import Differences
 from .frames import RunFrames

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from scalechat.analysis import tables
 from scalechat.analysis.comparing import checked, compare_and_tell, find_runs
@@ -179,3 +182,19 @@ def test_what_is_said_and_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFi
     assert compare_and_tell(CompareConfig(tmp_path / "b", tmp_path / "a", json=True), Console(width=120)) == 0
     assert '"answer": "better"' in capsys.readouterr().out
     assert compare_and_tell(replace(config, new=tmp_path / "a"), Console(width=120)) == 0
+
+
+def test_a_narrow_terminal_gets_signs_and_reasons_once(tmp_path: Path) -> None:
+    """Every figure with both values, the change and its interval; nothing is wider than the terminal."""
+    write_run(tmp_path / "a", Case(steady_s=30), 1)
+    write_run(tmp_path / "b", Case(steady_s=30, latency_ms=4.5), 2)
+    stream = io.StringIO()
+    console = Console(file=stream, width=80, force_terminal=True, no_color=True, legacy_windows=False)
+    assert compare_and_tell(CompareConfig(tmp_path / "a", tmp_path / "b"), console) == 99
+    lines = [Text.from_ansi(line).plain for line in stream.getvalue().splitlines()]
+    whole = "\n".join(lines)
+    assert re.search(r"^✗ delivery p50 +[\d.]+ → [\d.]+ ms +\+\d+ % \(\+\d+ … \+\d+\)$", whole, re.MULTILINE)
+    assert "✓ better, ✗ worse, = same, ? cannot tell" in lines
+    assert whole.count("needs several runs on each side") == 1
+    table = lines[: lines.index("✓ better, ✗ worse, = same, ? cannot tell")]
+    assert all(len(line) <= 80 for line in table if not line.startswith("differs"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import signal
 import subprocess
@@ -84,14 +83,8 @@ def test_a_real_server_delivers_everything_once_and_in_order(
     assert {row.closed_by for row in connections} == {"client"}
     assert all(row.delivery_p50_ns and row.tcp_ns and row.handshake_ns and row.opened_s for row in connections)
     assert any(row.metric == "scalechat_deliveries_total" for row in run.rows(ServerRow))
-    health = list(run.rows(HealthRow))
-    assert all(row.rss_bytes for row in health)
-    # A window that a phase cut short may have ended before the first look at the loop.
-    assert all(
-        after.loop_lag_p99_ns is not None
-        for before, after in itertools.pairwise(health)
-        if after.t_s - before.t_s > 0.9
-    )
+    # A window that a phase's end has cut short may lie between two probes of the loop, which come every 10 ms.
+    assert all(row.rss_bytes and (row.loop_lag_p99_ns is not None or row.dt_s < 0.1) for row in run.rows(HealthRow))
     assert done.returncode == 97 or not list(run.rows(ErrorRow))
     assert run.manifest.target.version is not None
     assert list(run.rows(TimeseriesRow))[-1].rx_bytes_total > 100 * ledger.delivered
