@@ -75,12 +75,14 @@ def _write(name: str, parameters: Mapping[str, str | float], title: str, target:
     require_extra()
     from .execution import execute  # needs the extra
 
-    with _one_line_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)  # before anybody waits for a report that has no place
+    temporary = target.with_name(f".{target.name}.tmp")
+    with _one_line_errors(target):  # before anybody waits for a report that has no place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        temporary.unlink()
     notebook = _with_parameters(name, parameters)
     execute(notebook)
     content = _rendered(notebook, title)
-    temporary = target.with_name(f".{target.name}.tmp")
     with _one_line_errors(target):
         temporary.write_text(content, encoding="utf-8")
         temporary.replace(target)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import trio
@@ -40,31 +42,30 @@ class Draining:
         await self.drain.wait(MOST_S, self.hurry)
         return trio.current_time() - began_s
 
+    async def lasts_on_s(self, after_s: float, happens: Callable[[], None]) -> float:
+        """How long it lasts after something that happens in its course."""
+
+        async def happen() -> None:
+            await trio.sleep(after_s)
+            happens()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(happen)
+            lasted_s = await self.lasts_s()
+        return lasted_s - after_s
+
 
 async def test_it_ends_a_moment_after_the_last_delivery(autojump_clock: MockClock) -> None:
     """A duplicate would come in that moment."""
     draining = Draining(acknowledged=False)
-    async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def arrive() -> None:
-            await trio.sleep(7)
-            draining.deliver()
-
-        assert await draining.lasts_s() - 7 - GRACE_S == A_LOOK
+    assert await draining.lasts_on_s(7, draining.deliver) - GRACE_S == A_LOOK
 
 
 async def test_an_acknowledgement_is_waited_for_as_a_delivery_is(autojump_clock: MockClock) -> None:
     draining = Draining(acknowledged=True)
     draining.deliver()
-    async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def be_acknowledged() -> None:
-            await trio.sleep(5)
-            draining.recorder.acknowledge(0, 1, at_ns=2, room_seq=1)
-
-        assert await draining.lasts_s() - 5 - GRACE_S == A_LOOK
+    acknowledge = partial(draining.recorder.acknowledge, 0, 1, at_ns=2, room_seq=1)
+    assert await draining.lasts_on_s(5, acknowledge) - GRACE_S == A_LOOK
 
 
 async def test_what_never_comes_is_waited_for_as_long_as_allowed(autojump_clock: MockClock) -> None:
@@ -80,11 +81,4 @@ async def test_nobody_waits_for_what_cannot_come(autojump_clock: MockClock) -> N
 
 async def test_who_is_in_a_hurry_ends_it(autojump_clock: MockClock) -> None:
     draining = Draining(acknowledged=False)
-    async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def hurry() -> None:
-            await trio.sleep(3)
-            draining.hurry.set()
-
-        assert await draining.lasts_s() - 3 == A_LOOK
+    assert await draining.lasts_on_s(3, draining.hurry.set) == A_LOOK

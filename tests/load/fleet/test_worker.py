@@ -79,11 +79,15 @@ class Chief:
             if isinstance(message, kind):
                 return message
 
-    async def conduct(self) -> Report:
-        """From the orders to the report of a run that begins at once."""
+    async def ready(self) -> None:
+        """From the orders to the moment when everybody has joined."""
         await self.hear(Standing)
         await self.tell(Go(virtual_ns() + AHEAD_NS, 0))
         await self.hear(Ready)
+
+    async def conduct(self) -> Report:
+        """From the orders to the report of a run that begins at once."""
+        await self.ready()
         await self.tell(Begin(virtual_ns() + AHEAD_NS))
         return await self.hear(Report)
 
@@ -145,9 +149,7 @@ async def test_a_coordinator_that_is_gone_ends_its_worker(autojump_clock: MockCl
     """In the middle of a run, in one line and not in a group of errors."""
     async with worker(tmp_path, duration_s=60.0) as chief:
         await chief.order()
-        await chief.hear(Standing)
-        await chief.tell(Go(virtual_ns(), 0))
-        await chief.hear(Ready)
+        await chief.ready()
         await trio.aclose_forcefully(chief.stream)
         with pytest.raises(OperationalError, match="the coordinator of the run is gone"):
             await chief.outcome()
@@ -212,9 +214,7 @@ async def test_an_interruption_is_obeyed_and_reported(autojump_clock: MockClock,
     """It drains as one process would, and its account says that it is not all."""
     async with worker(tmp_path, duration_s=600.0) as chief:
         await chief.order()
-        await chief.hear(Standing)
-        await chief.tell(Go(virtual_ns(), 0))
-        await chief.hear(Ready)
+        await chief.ready()
         await chief.tell(Begin(virtual_ns()))
         await trio.sleep(2)
         await chief.tell(Interrupt())
