@@ -95,7 +95,7 @@ def end(seen: Seen) -> Iterator[Finding]:
     if rows.empty or not (refused > 0 and lost > 0):
         return
     last = float(rows["t_s"].iloc[-1])
-    if seen.frames.measured[-1].end_s - last < SILENT_S:
+    if max((phase.end_s for phase in seen.frames.measured), default=last) - last < SILENT_S:
         return
     said = [
         Evidence(f"it answered no scrape after {last:.0f} s", "server.csv"),
