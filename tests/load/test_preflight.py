@@ -21,10 +21,11 @@ from trio.testing import MockClock
 from scalechat.config import LoadConfig, OperationalError, UsageError
 from scalechat.load.connector import Failure, TcpConnector, failure_of
 from scalechat.load.preflight import ports_warning, require_files
+from scalechat.load.results import ErrorRow, TimeseriesRow, read_run
 from scalechat.load.runner import Interruption, run_load
 
 from .broadcaster import Broadcaster
-from .worlds import memory_connector, virtual_run
+from .worlds import MemoryConnector, memory_connector, virtual_run
 
 
 async def refuse(stream: trio.abc.Stream) -> None:
@@ -171,6 +172,23 @@ def test_clients_without_a_port_are_known_beforehand(host: str, clients: int, po
     """By arithmetic: each connection of one address to one server needs a port of its own."""
     connector = TcpConnector(f"ws://{host}/ws", socket.AF_INET, (host, 80), None, clients_per_address=40)
     assert connector.without_port(clients, ports) == lacking
+
+
+async def test_a_run_that_lacked_ports_is_invalid_and_counts_them(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """The server is not blamed, although it got fewer clients; the tables have every failure."""
+
+    async def meanwhile(connector: MemoryConnector, _interruption: Interruption) -> None:
+        connector.without_port = range(6, 10)
+
+    server = Broadcaster()
+    outcome = await virtual_run(server.serve, tmp_path, meanwhile=meanwhile, target="plain", clients=10)
+    assert (outcome.summary.verdict, outcome.exit_code) == ("invalid", 97)
+    (reason,) = outcome.summary.validity.reasons
+    assert reason.code == "generator_connections"
+    assert reason.text.startswith("4 connections failed on the load client's own machine: cannot assign")
+    rows = list(read_run(outcome.run_dir).rows(TimeseriesRow))
+    assert (rows[-1].connect_failures_other_total, max(row.connections_open for row in rows)) == (4, 6)
+    assert [row.kind for row in read_run(outcome.run_dir).rows(ErrorRow)] == ["connect_local"]
 
 
 def test_ports_that_will_not_do_are_a_line() -> None:
