@@ -160,7 +160,8 @@ def conclude(
     written = writer.finish(manifest, summary)
     facts = whole_facts([part.facts for part in parts])
     refused = facts.failed_dials - facts.own_failures
-    told = f"{refused:,} connections did not come about: {facts.failure_example}" if refused else None
+    why = "" if facts.own_failures else f" ({facts.failure_example})"  # The example is of those, if there are any.
+    told = f"connections that did not come about: {refused:,}{why}" if refused else None
     return RunOutcome(writer.run_dir, judgement.exit_code, summary, written, told)
 
 

@@ -224,7 +224,7 @@ def failure_of(error: BaseException) -> Failure | None:
             return Failure("other", what_is_wrong(first) + anyway)
         case OSError(errno=errno.EADDRNOTAVAIL):
             advice = "no port is left, see net.ipv4.ip_local_port_range and --clients-per-address"
-            return Failure(OWN, f"{_words(first)} ({advice})")
+            return Failure(OWN, f"{_words(first)}: {advice}")
         case OSError():
             return Failure(OWN if first.errno in _OWN_ERRNOS else "other", _words(first))
         case trio.BrokenResourceError() if isinstance(first.__cause__, ssl.SSLError):

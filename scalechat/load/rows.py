@@ -9,6 +9,7 @@ from prometheus_client.samples import Sample
 
 from scalechat.load.broadcast import Broadcast
 from scalechat.load.connection import Connection
+from scalechat.load.connector import OWN
 from scalechat.load.dialects import Names
 from scalechat.load.errors import ErrorKind, ErrorLog
 from scalechat.load.health import Pulse
@@ -109,7 +110,7 @@ class Rows:
             connect_failures_refused_total=failures.get("refused", 0),
             connect_failures_timeout_total=failures.get("timeout", 0),
             connect_failures_rejected_total=failures.get("rejected", 0),
-            connect_failures_other_total=failures.get("other", 0),
+            connect_failures_other_total=failures.get("other", 0) + failures.get(OWN, 0),
             disconnects_total=counters.disconnects,
             reconnects_total=counters.reconnects,
             intended_total=counters.intended,

@@ -203,7 +203,10 @@ def _generator_reasons(facts: Facts, slos: Sequence[Slo]) -> list[Reason]:
         text = f"half of the messages left the load client more than {facts.send_lag_p50_ns / 1e6:.1f} ms late"
         reasons.append(Reason(code="generator_send_lag", text=text + starved))
     if facts.own_failures:
-        text = f"{facts.own_failures:,} connections failed on the load client's own machine: {facts.failure_example}"
+        text = (
+            f"connections that failed on the load client's own machine: {facts.own_failures:,} "
+            f"({facts.failure_example})"
+        )
         reasons.append(Reason(code="generator_connections", text=text))
     if facts.intended and facts.late / facts.intended > 1 - MIN_ACHIEVED:
         text = f"the load client did not get to {facts.late:,} of {facts.intended:,} messages in time"

@@ -21,10 +21,11 @@ from trio.testing import MockClock
 from scalechat.config import LoadConfig, OperationalError, UsageError
 from scalechat.load.connector import Failure, TcpConnector, failure_of
 from scalechat.load.preflight import ports_warning, require_files
+from scalechat.load.results import ErrorRow, TimeseriesRow, read_run
 from scalechat.load.runner import Interruption, run_load
 
-from .broadcaster import Broadcaster
-from .worlds import memory_connector, virtual_run
+from .broadcaster import Broadcaster, Lies
+from .worlds import MemoryConnector, memory_connector, printed, virtual_run
 
 
 async def refuse(stream: trio.abc.Stream) -> None:
@@ -173,6 +174,30 @@ def test_clients_without_a_port_are_known_beforehand(host: str, clients: int, po
     assert connector.without_port(clients, ports) == lacking
 
 
+async def test_a_run_that_lacked_ports_is_invalid_and_counts_them(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """The server is not blamed, although it got fewer clients; the tables have every failure."""
+
+    async def meanwhile(connector: MemoryConnector, _interruption: Interruption) -> None:
+        connector.without_port = range(6, 10)
+
+    server = Broadcaster()
+    outcome = await virtual_run(server.serve, tmp_path, meanwhile=meanwhile, target="plain", clients=10)
+    assert (outcome.summary.verdict, outcome.exit_code) == ("invalid", 97)
+    (reason,) = outcome.summary.validity.reasons
+    assert reason.code == "generator_connections"
+    assert reason.text.startswith("connections that failed on the load client's own machine: 4 (cannot assign")
+    rows = list(read_run(outcome.run_dir).rows(TimeseriesRow))
+    assert (rows[-1].connect_failures_other_total, max(row.connections_open for row in rows)) == (4, 6)
+    assert [row.kind for row in read_run(outcome.run_dir).rows(ErrorRow)] == ["connect_local"]
+
+
+async def test_what_connections_failed_for_is_told_at_the_end(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """Also to somebody who saw no progress; a server may turn people away, so the run stays believed."""
+    outcome = await virtual_run(Broadcaster(lies=Lies(refuse=1.0)).serve, tmp_path, target="plain", clients=4)
+    assert outcome.summary.validity.valid
+    assert "! connections that did not come about: 4 (" in printed(outcome)
+
+
 def test_ports_that_will_not_do_are_a_line() -> None:
     """No machine has a million of them; a few are always there."""
     connector = TcpConnector("ws://192.0.2.1/ws", socket.AF_INET, ("192.0.2.1", 80), None)
@@ -200,7 +225,7 @@ def test_every_kind_of_failure_has_its_words() -> None:
     assert failure_of(OSError(24, "x")) == Failure("local", "too many open files")
     no_port = failure_of(OSError(99, "x"))
     assert no_port is not None
-    assert (no_port.kind, no_port.text.partition(" (")[0]) == ("local", "cannot assign requested address")
+    assert (no_port.kind, no_port.text.partition(":")[0]) == ("local", "cannot assign requested address")
     assert failure_of(trio.TooSlowError()) == Failure("timeout", "not open in time")
     rejected = trio_websocket.ConnectionRejected(401, (), None)
     assert failure_of(rejected) == Failure("rejected", "the server answered HTTP 401 instead of a WebSocket")

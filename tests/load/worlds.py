@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import errno
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from io import StringIO
@@ -51,8 +52,12 @@ class MemoryConnector:
     host_header: str = "memory"
     links: list[trio.abc.Stream] = field(default_factory=list)
     """The server's ends, in the order they were opened."""
+    without_port: Container[int] = ()
+    """Clients for whom this machine has none left."""
 
     async def open(self, client: int, *, receive_buffer_bytes: int | None = None) -> Link:
+        if client in self.without_port:
+            raise OSError(errno.EADDRNOTAVAIL, "no port")
         ours, theirs = memory_stream_pair()
         self.links.append(theirs)
         self.nursery.start_soon(self.serve, theirs)
