@@ -37,13 +37,14 @@ def title(story: Story, width: int) -> Text:
 
 def phases(story: Story, width: int) -> Text:
     """The phases with signs of what is done, a bar of the one that is going on, and what is left of it."""
-    if story.now is None or story.waiting is not None:
-        strip = Text() if story.now is None else _strip(story, None)
-        return _apart(strip, Text(f"{story.waiting or ''} …"), width) if strip else Text(f"{story.waiting or ''} …")
-    now, programme = story.now, _programme(story)
+    programme, now, waiting = _programme(story), story.now, Text(f"{story.waiting or ''} …")
+    if now is None:
+        return waiting
+    if story.waiting is not None:
+        return _apart(_strip(programme, len(programme.phases)), waiting, width)
     done, words = _progress(programme, now)
     here = programme.position(now.phase)
-    strip = _strip(story, here)
+    strip = _strip(programme, here)
     if strip.cell_len + _BAR + len(words) + 4 > width:
         count = f"{here + 1} of {len(programme.phases)}"
         strip = Text.assemble((f"{phase_text(now.phase)}", "bold"), f" ({count})")
@@ -59,13 +60,13 @@ def clock_text(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _strip(story: Story, here: int | None) -> Text:
-    """Where `here` is None, all of them are over."""
+def _strip(programme: Programme, here: int) -> Text:
+    """Those before `here` are over."""
     strip = Text()
-    for index, phase in enumerate(_programme(story).phases):
+    for index, phase in enumerate(programme.phases):
         name = phase_text(phase.name)
         strip.append("  " if index else "")
-        if here is None or index < here:
+        if index < here:
             strip.append("✓ ", style=GOOD).append(name)
         elif index == here:
             strip.append("▶ ", style=ACCENT).append(name, style="bold")
@@ -76,13 +77,12 @@ def _strip(story: Story, here: int | None) -> Text:
 
 def _progress(programme: Programme, now: Snapshot) -> tuple[float, str]:
     planned_s, left_s = programme.phases[programme.position(now.phase)].duration_s, programme.phase_left_s(now)
-    match now.phase:
-        case name if name == PHASE_NAMES[PhaseNumber.RAMP] and left_s is None:
-            return 1.0, "connections are late"
-        case name if name == PHASE_NAMES[PhaseNumber.DRAIN]:
-            under_way = max(0, now.expected - now.delivered)
-            words = f"{under_way:,} under way" if under_way else "everything has come"
-            return now.delivered / (now.expected or 1), words
+    if now.phase == PHASE_NAMES[PhaseNumber.RAMP] and left_s is None:
+        return 1.0, "connections are late"
+    if now.phase == PHASE_NAMES[PhaseNumber.DRAIN]:
+        under_way = max(0, now.expected - now.delivered)
+        words = f"{under_way:,} under way" if under_way else "everything has come"
+        return now.delivered / (now.expected or 1), words
     return 1 - (left_s or 0.0) / (planned_s or 1.0), f"{left_s or 0.0:.0f} s left"
 
 

@@ -78,7 +78,7 @@ async def test_a_terminal_shows_the_run_as_it_goes_and_leaves_only_notes_behind(
         watcher.wait("writing the run")
         await trio.testing.wait_all_tasks_blocked()
         assert "writing the run" in stream.getvalue()
-    assert "   0:17  \x1b[0ma storm\n" in screen
+    assert "0:17  \x1b[0ma storm\n" in screen
     for words in ("steady", "18 s left", "1,000 of 1,000", "20,012", "1.25 ms", "12 ms", "0 missing", "41% of a core"):
         assert words in screen
     assert stream.getvalue().endswith("\x1b[J\x1b[?25h")  # the lines are erased, the cursor is back
