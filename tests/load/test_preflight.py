@@ -24,7 +24,8 @@ from scalechat.load.preflight import ports_warning, require_files
 from scalechat.load.results import ErrorRow, TimeseriesRow, read_run
 from scalechat.load.runner import Interruption, run_load
 
-from .broadcaster import Broadcaster, Lies
+from .broadcaster import Broadcaster
+from .lies import Lies
 from .worlds import MemoryConnector, memory_connector, printed, virtual_run
 
 
