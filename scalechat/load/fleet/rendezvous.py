@@ -6,6 +6,7 @@ ship what they measured.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
@@ -71,8 +72,10 @@ def no_redis(url: str, error: BaseException) -> str:
     cause = error
     while cause.__cause__ is not None:  # What the system said, not what was made of it on the way up.
         cause = next(leaves(cause.__cause__))
-    known = isinstance(cause, OSError) and cause.strerror
-    return f"no Redis at {redact_url(url)} ({known or cause}): check --rendezvous"
+    why = str(cause)
+    if isinstance(cause, OSError) and cause.errno:  # Those of name resolution are below zero.
+        why = os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
+    return f"no Redis at {redact_url(url)} ({why}): check --rendezvous"
 
 
 def _client(url: str) -> Redis[bytes]:

@@ -29,7 +29,7 @@ def caused(by: OSError) -> ConnectionError:
         ),
         (
             "redis://127.0.0.1",
-            caused(OSError(111, "Connection refused")),
+            caused(OSError(111, "Error connecting to (…): Connection refused")),
             "no Redis at redis://127.0.0.1 (Connection refused)",
         ),
         ("redis://127.0.0.1", ConnectionError("it went away"), "no Redis at redis://127.0.0.1 (it went away)"),
