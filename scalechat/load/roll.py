@@ -25,7 +25,7 @@ class Roll:
         self.elsewhere = Elsewhere(plan)
         self._ledgers: dict[RecipientLedger, int] = {}
         """Ledger → room of everybody that is there, or left and missed something, or sat in a split room."""
-        self._settled = 0
+        self._owed_to_gone = 0
         """What those were owed that left and missed nothing: who comes and goes must not be remembered for ever."""
         self._unowed: list[dict[int, array[int]]] = [{} for _ in range(plan.rooms)]
         """Room → slot → the numbers, ascending, of what is owed to nobody but those who got it."""
@@ -67,7 +67,7 @@ class Roll:
             until = self._published_at_leave[room]
         ledger.leave(until, unknown=self.elsewhere.unknown_slots(room))
         if self._plan.rooms_are_whole and ledger.expected(self.published_by[room]) == ledger.received:
-            self._settled += ledger.received
+            self._owed_to_gone += ledger.received
             del self._ledgers[ledger]
 
     def excuse(self, publisher: int, number: int) -> None:
@@ -126,7 +126,7 @@ class Roll:
     @property
     def expected(self) -> int:
         """What all members together are owed."""
-        return self._settled + sum(self._owed(ledger, room) for ledger, room in self._ledgers.items())
+        return self._owed_to_gone + sum(self._owed(ledger, room) for ledger, room in self._ledgers.items())
 
     def missed_by(self, client: int, ledger: RecipientLedger) -> int:
         """How many messages the member did not get that it must have got."""

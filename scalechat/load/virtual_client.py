@@ -224,13 +224,13 @@ class VirtualClient:
         if self._leaving:
             recorder.leave(self.number, ledger)
             return
-        reached = ledger.reached() if of_own_will else None
         self.is_away = self._world.reconnects and not self._retired
         if self.is_away and self._position is not None and self._comeback.resumes:
-            published = recorder.roll.published_by[recorder.plan.room_of(self.number)]
-            self._until = list(published) if reached is None else reached
+            published, reached = recorder.roll.published_by[recorder.plan.room_of(self.number)], ledger.reached()
+            # Of what other processes publish nobody here knows more than what has come.
+            self._until = reached if of_own_will else list(map(max, published, reached))
         else:
-            recorder.leave(self.number, ledger, until=reached)
+            recorder.leave(self.number, ledger, until=ledger.reached() if of_own_will else None)
             self._inbox.forget()
         if not self._retired:
             self._world.on_left()

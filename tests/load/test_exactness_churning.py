@@ -85,7 +85,7 @@ KINDS = st.lists(
 )
 
 
-@settings(max_examples=10)  # each is a whole run, some 300 ms; 4,000 have passed by hand
+@settings(max_examples=10)  # each is a whole run, some 300 ms; 1,500 have passed by hand
 @given(
     lies=MIXES,
     kinds=KINDS,
