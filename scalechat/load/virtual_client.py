@@ -142,10 +142,12 @@ class VirtualClient:
         self._staying.cancel()
 
     async def close(self) -> None:
-        """Say goodbye, if it is there; `run` then ends, or is to be cancelled."""
+        """Say goodbye, if it is there, and dial no more; `run` then ends."""
         self._leaving = True
-        if self._connection is not None:
+        if self._connection is not None and self.is_open:
             await self._connection.close()
+        else:
+            self._staying.cancel()  # Who is let in while others say goodbye would be cut off without one.
 
     def drop(self, away_s: float) -> None:
         """Lose the connection, now, and dial again after so long."""
