@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 
 from scalechat.cli import main
 from tests.docs.markdown import ROOT
@@ -87,6 +88,14 @@ def test_the_words_of_a_line_are_the_programs(what: str, said: str) -> None:
         assert is_said(words.strip("() ;:"), said), words
 
 
+@pytest.fixture
+def _logging_as_before() -> Iterator[None]:
+    """A server that begins configures the log of its process, which here is that of other tests."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("_logging_as_before")
 @pytest.mark.parametrize("what, args", PLAYED.items())
 def test_a_fault_that_is_cheap_is_told_as_the_page_has_it(
     what: str, args: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

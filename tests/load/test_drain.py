@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
@@ -16,6 +16,10 @@ from scalechat.load.company import Alone
 from scalechat.load.drain import GRACE_S, LOOK_S, Drain
 from scalechat.load.plan import Plan
 from scalechat.load.recorder import Recorder
+
+from .broadcaster import Broadcaster
+from .lies import Lies
+from .worlds import virtual_run
 
 MOST_S = 100.0
 A_LOOK = pytest.approx(0, abs=1.5 * LOOK_S)
@@ -61,11 +65,15 @@ async def test_it_ends_a_moment_after_the_last_delivery(autojump_clock: MockCloc
     assert await draining.lasts_on_s(7, draining.deliver) - GRACE_S == A_LOOK
 
 
-async def test_an_acknowledgement_is_waited_for_as_a_delivery_is(autojump_clock: MockClock) -> None:
-    draining = Draining(acknowledged=True)
-    draining.deliver()
-    acknowledge = partial(draining.recorder.acknowledge, 0, 1, at_ns=2, room_seq=1)
-    assert await draining.lasts_on_s(5, acknowledge) - GRACE_S == A_LOOK
+async def test_an_acknowledgement_is_waited_for_while_its_connection_is_there(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """All deliveries are there before it; a run that ended with the last one would call messages unacknowledged."""
+    broadcaster = Broadcaster(v1=True, lies=Lies(ack_late=1.0))
+    outcome = await virtual_run(broadcaster.serve, tmp_path, clients=3, drain_s=MOST_S)
+    ledger, drain = outcome.manifest.ledger, outcome.manifest.phases[-1]
+    assert (ledger.acked, ledger.unacked) == (ledger.published, 0)
+    assert drain.end_s - drain.start_s < 10
 
 
 async def test_what_never_comes_is_waited_for_as_long_as_allowed(autojump_clock: MockClock) -> None:
