@@ -6,7 +6,6 @@ import os
 import queue
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,8 @@ from typing import Protocol
 
 import pytest
 from hypothesis import settings
+
+from tests.ports import unused_port
 
 START_S = 60.0  # a cold interpreter on a busy machine; ordinarily well under one second
 STOP_S = 20.0  # more than the longest drain any test configures
@@ -178,16 +179,8 @@ def _servers() -> Iterator[ServeProcess]:
 
 @pytest.fixture
 def free_port() -> int:
-    """See `an_unused_port`."""
-    return an_unused_port()
-
-
-def an_unused_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """See `unused_port`."""
+    return unused_port()
 
 
 @pytest.fixture

@@ -22,9 +22,10 @@ from typing import Final
 
 import psutil
 
-from tests.conftest import an_unused_port, clean_environ
+from tests.conftest import clean_environ
 from tests.docs.markdown import ROOT, Block, Page
 from tests.docs.marks import File, Mark, Printed, Run, mark_of
+from tests.ports import unused_port
 
 BLOCK_S: Final = 100.0
 STOP_S: Final = 15.0
@@ -45,7 +46,7 @@ def play(page: Page, folder: Path) -> int:
 
 
 def _play(marked: Sequence[tuple[Block, Mark]], home: Path) -> int:
-    ports = {port: an_unused_port() for _, mark in marked if isinstance(mark, Run) for port in mark.ports}
+    ports = {port: unused_port() for _, mark in marked if isinstance(mark, Run) for port in mark.ports}
     ran = 0
     printed = ""
     with _processes() as started:

@@ -12,17 +12,10 @@ import pytest
 
 from scalechat.load.results import Ledger, read_run
 from tests.conftest import clean_environ, eventually
+from tests.ports import unused_port
 
 TARGETS = Path(__file__).parents[2] / "configs/targets"
 SHAPE = ("--clients=40", "--rooms=4", "--msg-frequency=200", "--warmup=0.5", "--duration=2", "--json", "--quiet")
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def listens(port: int) -> bool:
@@ -34,7 +27,7 @@ def listens(port: int) -> bool:
 def nats_port(require_binary: Callable[[str, str], str], tmp_path: Path) -> Iterator[int]:
     """A real nats-server; the port of its WebSocket."""
     binary = require_binary("nats-server", "apt install nats-server")
-    port, websocket = free_ports(2)
+    port, websocket = [unused_port() for _ in range(2)]
     config = tmp_path / "nats.conf"
     config.write_text(
         f"host: 127.0.0.1\nport: {port}\nwebsocket {{ host: 127.0.0.1, port: {websocket}, no_tls: true }}\n"
@@ -50,7 +43,7 @@ def nats_port(require_binary: Callable[[str, str], str], tmp_path: Path) -> Iter
 @pytest.fixture
 def socketio_port() -> Iterator[int]:
     """A real Socket.IO server."""
-    (port,) = free_ports(1)
+    (port,) = [unused_port() for _ in range(1)]
     command = [sys.executable, "-m", "tests.e2e.socketio_rooms", str(port)]
     with subprocess.Popen(command, env=clean_environ(), stderr=subprocess.DEVNULL) as server:
         try:

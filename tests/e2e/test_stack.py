@@ -22,7 +22,8 @@ from configs.grafana.model import Page
 from configs.grafana.nodes import NODES_AND_REDIS
 from scalechat.analysis.report import write_prometheus
 from tests.bus.redis_server import HINT, redis_server
-from tests.conftest import ServeProcess, an_unused_port, clean_environ, eventually
+from tests.conftest import ServeProcess, clean_environ, eventually
+from tests.ports import unused_port
 from tests.stack.cadvisor import serving_cadvisor
 from tests.stack.files import RULES, read_yaml
 from tests.stack.prometheus import Prometheus, running_prometheus
@@ -90,7 +91,7 @@ def running_load(*flags: str, metrics_port: int, out: Path) -> Iterator[None]:
 @contextmanager
 def scraping(binary: str, folder: Path, *, servers: list[int], load: int) -> Iterator[Prometheus]:
     """A Prometheus over servers and a load client on these ports, and over containers that are not there."""
-    own_port = an_unused_port()
+    own_port = unused_port()
     with serving_cadvisor() as cadvisor:
         targets = {
             "scalechat": [f"127.0.0.1:{port}" for port in servers],
@@ -126,7 +127,7 @@ def test_every_panel_every_rule_and_the_report_have_data(
     """On a healthy server without Redis every panel has data or says that there is no Redis, no worker; rules are
     healthy and no alert fires."""
     binary = require_binary("prometheus", "apt install prometheus")
-    server, load_port = serve_process(), an_unused_port()
+    server, load_port = serve_process(), unused_port()
     flags = ("--server-url", server.ws_url, "--clients", str(CLIENTS), "--rooms", "2", "--msg-frequency", "100")
     with (
         running_load(*flags, "--warmup", "0.5", "--duration", "300", metrics_port=load_port, out=tmp_path / "runs"),
@@ -161,7 +162,7 @@ def test_the_pages_show_trouble_on_many_nodes(
     """Two nodes on a Redis, one of them of two workers, a reconnect storm and slow clients: no panel is empty, those
     of losses count some, and the alert's link opens its page."""
     binary = require_binary("prometheus", "apt install prometheus")
-    scenario, load_port = tmp_path / "trouble.toml", an_unused_port()
+    scenario, load_port = tmp_path / "trouble.toml", unused_port()
     scenario.write_text(TROUBLE, encoding="utf-8")
     with redis_server(require_binary("redis-server", HINT)) as redis:
         node = ("--bus", redis.url, "--drain", "1", "--queue-age", "1", "--queue-bytes", "65536")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 from collections import deque
@@ -16,20 +15,13 @@ from typing import Final
 import trio
 
 from ..conftest import clean_environ
+from ..ports import unused_port
 
 START_S: Final = 30.0
 """A cold interpreter on a busy machine; ordinarily half a second."""
 STOP_S: Final = 30.0
 LOG_LINES: Final = 200
 """Kept of each node's log, for whoever reads why a round failed."""
-
-
-def free_port() -> int:
-    """A port nobody has. Parts keep theirs over a restart, so the kernel cannot choose."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Part:
@@ -104,7 +96,7 @@ class NodePart(Part):
     """``python -m scalechat serve`` over the Redis at `redis_url`."""
 
     def __init__(self, number: int, redis_url: str, options: tuple[str, ...]) -> None:
-        port = free_port()
+        port = unused_port()
         command = [sys.executable, "-m", "scalechat", "serve", "--log-format=json", "--port", str(port)]
         super().__init__(f"node {number}", port, [*command, "--bus", redis_url, *options])
 
@@ -120,7 +112,7 @@ class RedisPart(Part):
     """A redis-server that writes every command to disk before it answers."""
 
     def __init__(self, binary: str, directory: Path) -> None:
-        port = free_port()
+        port = unused_port()
         options = ["--port", str(port), "--dir", str(directory), "--save", "", "--appendonly", "yes"]
         super().__init__("redis", port, [binary, *options, "--appendfsync", "always", "--bind", "127.0.0.1"])
 

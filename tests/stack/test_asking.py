@@ -9,7 +9,7 @@ import pytest
 from configs.grafana import check, picture
 from configs.grafana.asking import Prometheus
 from configs.grafana.picture import in_unit, named
-from tests.conftest import an_unused_port
+from tests.ports import unused_port
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_no_prometheus_is_one_line_and_2(
     command: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No traceback for an address at which nobody listens."""
-    assert command(["--prometheus", f"http://127.0.0.1:{an_unused_port()}"]) == 2
+    assert command(["--prometheus", f"http://127.0.0.1:{unused_port()}"]) == 2
     told = capsys.readouterr().err
     assert told.startswith("error: no Prometheus at http://127.0.0.1:")
     assert told.count("\n") == 1

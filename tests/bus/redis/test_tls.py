@@ -11,7 +11,7 @@ from scalechat.wire.messages import Publication
 from tests.bus.opening import open_redis_url
 from tests.bus.redis.test_arriving import why_not
 from tests.bus.redis_server import redis_server
-from tests.conftest import an_unused_port
+from tests.ports import unused_port
 
 PASSWORD = "p%40ss-secret"
 """As a URL has it; Redis knows it as ``p@ss-secret``."""
@@ -33,7 +33,7 @@ def tls_redis(redis_binary: str, tmp_path_factory: pytest.TempPathFactory) -> It
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     issued = authority.issue_cert("127.0.0.1")
     issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
-    port = an_unused_port()
+    port = unused_port()
     options: tuple[str, ...] = ("--tls-port", str(port), "--bind", "127.0.0.1", "--tls-auth-clients", "no")
     files = {"cert": "server.pem", "key": "server.pem", "ca-cert": "ca.pem"}
     for option, name in files.items():
