@@ -7,7 +7,8 @@ import os
 import socket
 
 _LOWEST = 12_000
-_EACH = 4_000
+_EACH = 2_500
+_WORKERS = 4  # as many as pytest starts at most; above their ports are those of a Redis Cluster (`bus.redis_cluster`)
 _turns = itertools.count(os.getpid())
 
 
@@ -16,7 +17,7 @@ def unused_port() -> int:
     pytest others than for the rest."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     for turn in itertools.islice(_turns, _EACH):
-        port = _LOWEST + worker % 5 * _EACH + turn % _EACH
+        port = _LOWEST + worker % _WORKERS * _EACH + turn % _EACH
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 continue

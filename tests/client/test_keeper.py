@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -58,10 +58,13 @@ def server() -> MemoryServer:
 
 
 @asynccontextmanager
-async def kept(server: MemoryServer) -> AsyncIterator[Kept]:
-    """Connected and welcomed; left at the end of the body."""
+async def kept(
+    server: MemoryServer, script: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+) -> AsyncIterator[Kept]:
+    """Connected and welcomed; left at the end of the body. `script`: what the server does meanwhile, to its end."""
     kept = Kept(server)
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(script)
         await nursery.start(kept.keeper.run)
         yield kept
         kept.keeper.leave()
@@ -82,10 +85,8 @@ async def test_comes_back_when_the_close_reason_says(server: MemoryServer, autoj
         async with server.accept() as peer:
             await stay(peer)
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(script)
-        async with kept(server) as one:
-            await one.seen(Reconnected)
+    async with kept(server, script) as one:
+        await one.seen(Reconnected)
     assert one.events[0] == Disconnected(reason="too slow; retry after 4321 ms", retry_in_s=4.321, attempt=0)
     assert isinstance(one.events[1], Reconnected)
     assert one.events[1].away_s == pytest.approx(4.321)
@@ -106,10 +107,8 @@ async def test_comes_back_when_the_reconnect_notice_says(server: MemoryServer, a
         async with server.accept() as peer:
             await stay(peer)
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(script)
-        async with kept(server) as one:
-            await one.seen(Reconnected)
+    async with kept(server, script) as one:
+        await one.seen(Reconnected)
     first_s, second_s = server.attempts_at_s
     assert second_s - first_s == pytest.approx(3.0)
 
@@ -123,10 +122,8 @@ async def test_attempts_go_on_while_the_server_is_away(server: MemoryServer, aut
             server.unreachable = True
             await peer.drop()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(script)
-        async with kept(server) as one:
-            await one.seen(Disconnected, 20)
+    async with kept(server, script) as one:
+        await one.seen(Disconnected, 20)
     gone = [event for event in one.events if isinstance(event, Disconnected)]
     assert [event.attempt for event in gone] == list(range(20))
     assert all(0 <= event.retry_in_s <= 30 for event in gone)
@@ -146,10 +143,8 @@ async def test_a_server_that_hangs_up_while_we_come_back_is_tried_again(
         async with server.accept() as peer:
             await stay(peer)
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(script)
-        async with kept(server) as one:
-            await one.seen(Reconnected)
+    async with kept(server, script) as one:
+        await one.seen(Reconnected)
     assert [type(event) for event in one.events] == [Disconnected, Disconnected, Reconnected]
 
 
@@ -164,15 +159,13 @@ async def test_a_silent_peer_is_dropped_after_two_heartbeats(server: MemoryServe
         async with server.accept() as peer:
             await stay(peer)
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(script)
-        async with kept(server) as one:
-            for _ in range(3):
-                await one.say("into the void")
-            started_s = trio.current_time()
-            await one.seen(Disconnected)
-            assert trio.current_time() - started_s <= 4.0
-            await one.seen(Reconnected)
+    async with kept(server, script) as one:
+        for _ in range(3):
+            await one.say("into the void")
+        started_s = trio.current_time()
+        await one.seen(Disconnected)
+        assert trio.current_time() - started_s <= 4.0
+        await one.seen(Reconnected)
 
 
 async def test_while_our_own_reader_is_behind_no_heartbeat_judges_the_server(
@@ -186,17 +179,15 @@ async def test_while_our_own_reader_is_behind_no_heartbeat_judges_the_server(
             await peer.admit(await peer.asked_to_join())
             await peer.closed()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(script)
-        async with kept(server) as one:
-            one.reading = trio.Event()
-            await one.keeper.submit(*one.conversation.begin(lambda id: Join("global", None, 0, False, id)))
-            await one.seen(Joined)
-            await trio.sleep(60)
-            assert one.keeper.is_connected
-            one.reading.set()
-            await trio.sleep(60)
-            assert [type(event) for event in one.events] == [Joined]
+    async with kept(server, script) as one:
+        one.reading = trio.Event()
+        await one.keeper.submit(*one.conversation.begin(lambda id: Join("global", None, 0, False, id)))
+        await one.seen(Joined)
+        await trio.sleep(60)
+        assert one.keeper.is_connected
+        one.reading.set()
+        await trio.sleep(60)
+        assert [type(event) for event in one.events] == [Joined]
     assert len(server.attempts_at_s) == 1
 
 
@@ -287,12 +278,10 @@ async def test_a_burst_of_requests_goes_out_at_the_rate_that_the_server_takes(
             took_s = trio.current_time() - began_s
             await peer.closed()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(script)
-        async with kept(server) as one:
-            for number in range(10 * MAX_PENDING):
-                await one.say(str(number))
-            await trio.sleep(10)
+    async with kept(server, script) as one:
+        for number in range(10 * MAX_PENDING):
+            await one.say(str(number))
+        await trio.sleep(10)
     assert heard == [str(number) for number in range(10 * MAX_PENDING)]
     rate_per_s = one.keeper.limits.message_rate_per_s
     assert took_s == pytest.approx((10 * MAX_PENDING - rate_per_s) / rate_per_s), "a second's worth at once"
