@@ -22,7 +22,7 @@ from scalechat.client.outgoing import Outgoing, Traffic, random_mask
 from scalechat.client.shared_reader import Follower, SharedReader, T
 from scalechat.wire.frames import WholeFrames, masked_pong_frame, whole_text_bytes
 
-RECEIVE_BYTES: Final = 64 * 1024
+RECEIVE_BYTES: Final = 120 * 1024
 """One read. A coalescing server's batch of 200 messages arrives at once and is recognised as a whole. With twice as
 much a turn of reading what has to be parsed lasts 0.2 s; from 128 KiB on glibc maps memory for each read besides."""
 MAX_PAYLOAD_BYTES: Final = 16 * 1024 * 1024

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from scalechat.load.closed_loop import ClosedLoop
+from scalechat.load.closed_loop import Answered, ClosedLoop
 from scalechat.load.pacing import NowNs, dispatch
 from scalechat.load.plan import Schedule
 from scalechat.load.recorder import Recorder
@@ -59,12 +59,12 @@ class Publishing:
             loop = ClosedLoop(
                 self._schedule,
                 self._speakers,
-                self._begin_ns,
-                self.end_ns,
-                self._clock,
-                self._answer_timeout_s,
                 self._ask,
-                self._on_timeout,
+                start_ns=self._begin_ns,
+                end_ns=self.end_ns,
+                clock=self._clock,
+                timeout_s=self._answer_timeout_s,
+                on_timeout=self._on_timeout,
             )
             await loop.run()
         self.finished.set()
@@ -82,11 +82,11 @@ class Publishing:
         self._speakers[client].publish(self._schedule.size_of(client, number), intended_ns)
         self._count(intended_ns)
 
-    def _ask(self, client: int, number: int, due_ns: int) -> trio.Event | None:
-        answered = self._speakers[client].ask(self._schedule.size_of(client, number), due_ns)
-        if answered is not None:
+    def _ask(self, client: int, number: int, due_ns: int, answered: Answered) -> bool:
+        is_there = self._speakers[client].ask(self._schedule.size_of(client, number), due_ns, answered)
+        if is_there:
             self._count(self._clock())
-        return answered
+        return is_there
 
     def _count(self, intended_ns: int) -> None:
         self._recorder.counters.intended += 1

@@ -5,9 +5,8 @@ While it is away they wait, as they do in a person's client; their latency count
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
-
-import trio
 
 from scalechat.load import payload
 from scalechat.load.inbox import Inbox
@@ -52,8 +51,8 @@ class Speaker:
         self._frame = world.dialect.publish(world.names, number, world.names.room(world.recorder.plan.room_of(number)))
         self._waiting: list[tuple[int, int | None]] | None = None
         """(bytes, intended time) of what is due while it is away."""
-        self._asked: tuple[int, trio.Event] | None = None
-        """In a closed loop: its last message, whose answer is waited for."""
+        self._asked: tuple[int, Callable[[int], None]] | None = None
+        """In a closed loop: its last message, and who is told of the answer."""
 
     def publish(self, size_bytes: int, intended_ns: int) -> None:
         """Publish the next message; while it is away, keep it until it is back."""
@@ -65,14 +64,14 @@ class Speaker:
             if len(self._waiting) < MAX_WAITING:
                 self._waiting.append((size_bytes, intended_ns))
 
-    def ask(self, size_bytes: int, due_ns: int) -> trio.Event | None:
-        """Publish the next message in a closed loop, now or when it is back.
+    def ask(self, size_bytes: int, due_ns: int, answered: Callable[[int], None]) -> bool:
+        """Publish the next message in a closed loop, now or when it is back; False when it is gone for good.
 
-        Returns what is set when the answer is there; None when it is gone for good.
+        `answered` is told the client's number when the answer is there.
         """
         if not self._owner.is_open and not self._owner.is_away:
-            return None
-        number, answered = self._world.recorder.roll.next_number(self._number), trio.Event()
+            return False
+        number = self._world.recorder.roll.next_number(self._number)
         self._asked = number, answered
         if not self._world.dialect.acknowledges:
             self._owner.inbox.awaited = number
@@ -80,13 +79,14 @@ class Speaker:
             self._say(size_bytes, None, due_ns=due_ns)
         else:
             self._waiting = [(size_bytes, None)]  # What was asked before and never said is given up.
-        return answered
+        return True
 
     def answered(self, number: int) -> None:
         """Message `number` has its answer."""
         if self._asked is not None and self._asked[0] == number:
-            self._asked[1].set()
+            _number, answered = self._asked
             self._asked = None
+            answered(self._number)
 
     def catch_up(self) -> None:
         """It is back: say what has waited."""
