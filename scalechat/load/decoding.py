@@ -57,8 +57,7 @@ class Foreign:
 Other = Delivery | Damaged | Phantom | Foreign | ServerSays | Says
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """The frames of one chunk: the messages of one room, in order, and whatever else there was."""
 
     room: int

@@ -19,7 +19,7 @@ import numpy as np
 from scalechat.load.broadcasts import Broadcasts
 from scalechat.load.client_latencies import ClientLatencies
 from scalechat.load.counters import Counters
-from scalechat.load.histogram import Ints
+from scalechat.load.histogram import Histogram, Ints
 from scalechat.load.plan import Plan
 from scalechat.load.spread import Members, spread
 from scalechat.load.windows import Windows
@@ -134,17 +134,20 @@ class Deliveries:
 
     def _count_together(self, phase: int, intended: Ints, sent: Ints, of: Ints, members: Members) -> None:
         """Each of the messages reached all members of its reception."""
-        whole, from_send = self._windows.of(phase, "delivery"), self._windows.of(phase, "delivery_from_send")
+        counted = Histogram()
         found = spread(intended, of, members)
         if found is not None:
-            whole.add_spread(found)
+            counted.add_spread(found)
             self.by_client.add_spread(members, found)
         else:
             places = members.places(of)
-            buckets = whole.add(members.times[places] - np.repeat(intended, members.sizes[of]))
+            buckets = counted.add(members.times[places] - np.repeat(intended, members.sizes[of]))
             self.by_client.add_buckets(members.clients[places], buckets)
-        found = spread(sent, of, members)
-        if found is not None:
+        self._windows.of(phase, "delivery").merge(counted)
+        from_send = self._windows.of(phase, "delivery_from_send")
+        if np.array_equal(sent, intended):  # as in a closed loop
+            from_send.merge(counted)
+        elif (found := spread(sent, of, members)) is not None:
             from_send.add_spread(found)
         else:
             from_send.add(members.times[members.places(of)] - np.repeat(sent, members.sizes[of]))

@@ -205,12 +205,12 @@ class Follower:
 
     def _common(self, stretch: Stretch, data: bytes, begin: int) -> int:
         """The place after the last whole message that `data` and the stretch have in common."""
-        edges = stretch.edges
+        edges, compared = stretch.edges, memoryview(data)
         low = self._place
         high = bisect_right(edges, begin + len(data), low) - 1
         while low < high:  # The first try is all of it: whoever goes beyond the end has the rest in common.
             middle = high if low == self._place and high == len(stretch.messages) else (low + high + 1) // 2
-            if stretch.data.startswith(data[edges[low] - begin : edges[middle] - begin], edges[low]):
+            if stretch.data.startswith(compared[edges[low] - begin : edges[middle] - begin], edges[low]):
                 low = middle
             else:
                 high = middle - 1
