@@ -18,7 +18,7 @@ from benchmarks.load_clients.figures import Figures
 from benchmarks.machine import ROOT
 from benchmarks.process import pinned, stop
 
-LOOK_S = 0.02
+LOOK_S = 0.1
 """Between two looks at the CPU time of a process; the kernel states it in hundredths of a second."""
 TIMEOUT_S = 90.0
 _INEXACT = ("missing", "duplicated", "reordered", "corrupted", "phantom")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(slots=True)
-class Broadcast:
+class Broadcast(msgspec.Struct, gc=False):
     """One published message and what became of it. Latencies count from the intended time; times are of the clock."""
 
     publisher: int

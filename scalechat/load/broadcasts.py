@@ -211,7 +211,11 @@ class Broadcasts:
         np.add.at(view(self._columns.expected), at[refused], counts[refused])
         self._owe(int(counts[refused].sum()))
         for row, reception in zip(rows.tolist(), receptions.tolist(), strict=True):
-            self._arrivals.setdefault(row, []).append(arrivals[reception])
+            parts = self._arrivals.get(row)
+            if parts is None:
+                self._arrivals[row] = [arrivals[reception]]
+            else:
+                parts.append(arrivals[reception])
 
     def settle(self, rows: Ints, arrived: Ints) -> None:
         """First deliveries, one of a message at a time each, in any order."""

@@ -35,7 +35,7 @@ from scalechat.load.timeline import Timeline
 from scalechat.load.virtual_client import VirtualClient
 
 FLUSH_NS: Final = SECOND_NS // 10
-MESSAGES_PER_TURN: Final = 64
+MESSAGES_PER_TURN: Final = 128
 ROWS_PER_TURN: Final = 48
 """Rows of the run directory made or written before everybody else gets a turn: below 1 ms."""
 

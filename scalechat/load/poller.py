@@ -21,7 +21,7 @@ import trio
 from scalechat.client.transport import RECEIVE_BYTES
 from scalechat.load.pacing import NowNs, monotonic_ns
 
-READS_PER_TURN: Final = 64
+READS_PER_TURN: Final = 128
 """Sockets read before everybody else gets a turn: some 0.3 ms of small chunks."""
 DOZE_S: Final = 0.0002
 """In a burst what has just come is read so much later, together. A reader that keeps up with a server otherwise finds a
