@@ -36,8 +36,6 @@ def differences(base: Sequence[Run], new: Sequence[Run]) -> Differences:
     for run in (*base, *new):
         if run.manifest is None:
             raise OperationalError(f"{run.path} cannot be compared: the run was not finished, it has no run.json")
-        if run.is_search:
-            raise OperationalError(f"{run.path} is a capacity search: compare runs, such as those in its probes/")
     sides = [[run.manifest for run in side if run.manifest is not None] for side in (base, new)]
     against = [*_doubtful((*base, *new))]
     against += _differing(*([_machine(manifest) for manifest in side] for side in sides))
