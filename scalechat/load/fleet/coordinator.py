@@ -18,7 +18,7 @@ from scalechat.load.connector import told_in
 from scalechat.load.ending import Interruption
 from scalechat.load.exposition import LoadCollector, serve_metrics
 from scalechat.load.fleet.agreement import Agreement, Letter
-from scalechat.load.fleet.channel import Channel, Gone
+from scalechat.load.fleet.channel import SILENCE_S, Channel, Gone
 from scalechat.load.fleet.merging import Merge
 from scalechat.load.fleet.messages import (
     Bye,
@@ -44,8 +44,6 @@ from scalechat.load.plan import SECOND_NS
 from scalechat.load.results import Reason, RunWriter
 from scalechat.load.verdict import EXIT_GENERATOR, EXIT_INTERRUPTED
 
-SILENCE_S: Final = 10.0
-"""A worker gives a sign of life each second; one that is silent for so long measures nothing that could be believed."""
 START_S: Final = 60.0
 """An interpreter on a busy machine may take so long to start."""
 FAREWELL_S: Final = 5.0
@@ -113,7 +111,7 @@ class Coordinator:
                 if self._failure is not None:
                     raise self._failure
                 self._watcher.wait(WRITING)
-                outcome = self._write()
+                outcome = await trio.to_thread.run_sync(self._write)  # Pings are answered meanwhile.
             except (ScaleChatError, ExceptionGroup) as error:
                 await self._call_off(error)
                 raise
