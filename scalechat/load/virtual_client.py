@@ -93,6 +93,12 @@ class VirtualClient:
         return None if self._connection is None else self._connection.failure
 
     @property
+    def never_came(self) -> bool:
+        """Whether it dialed in vain; it does so once, unless a later step wants it again."""
+        connection = self._connection
+        return connection is not None and connection.ordinal == 0 and connection.opened_ns is None
+
+    @property
     def longest_gap_ns(self) -> int:
         """The longest time without a delivery, of the newest connection."""
         return self._inbox.longest_gap_ns

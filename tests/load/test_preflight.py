@@ -187,6 +187,7 @@ async def test_a_run_that_lacked_ports_is_invalid_and_counts_them(autojump_clock
     (reason,) = outcome.summary.validity.reasons
     assert reason.code == "generator_connections"
     assert reason.text.startswith("connections that failed on the load client's own machine: 4 (cannot assign")
+    assert "! 4 of 10 clients never connected\n" in printed(outcome)
     rows = list(read_run(outcome.run_dir).rows(TimeseriesRow))
     assert (rows[-1].connect_failures_other_total, max(row.connections_open for row in rows)) == (4, 6)
     assert [row.kind for row in read_run(outcome.run_dir).rows(ErrorRow)] == ["connect_local"]
@@ -197,6 +198,22 @@ async def test_what_connections_failed_for_is_told_at_the_end(autojump_clock: Mo
     outcome = await virtual_run(Broadcaster(lies=Lies(refuse=1.0)).serve, tmp_path, target="plain", clients=4)
     assert outcome.summary.validity.valid
     assert "! connections that did not come about: 4 (" in printed(outcome)
+    assert "); 4 of 4 clients never connected\n" in printed(outcome)
+
+
+async def test_who_comes_back_in_vain_had_been_there(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """Dials that fail after a connection was lost are connections that did not come about, and nobody's absence."""
+    server = Broadcaster(lies=Lies(kills=(2.0,)))
+
+    async def meanwhile(connector: MemoryConnector, _interruption: Interruption) -> None:
+        await trio.sleep(1.5)
+        connector.without_port = range(4)
+        await server.misbehave()
+
+    outcome = await virtual_run(server.serve, tmp_path, meanwhile=meanwhile, target="plain", clients=4)
+    (reason,) = outcome.summary.validity.reasons
+    assert reason.code == "generator_connections"
+    assert outcome.failed_dials is None
 
 
 def test_ports_that_will_not_do_are_a_line() -> None:
