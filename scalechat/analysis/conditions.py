@@ -66,6 +66,8 @@ def _load(manifest: Manifest) -> dict[str, str]:
     found = {name: _told(str(item.value)) for name, item in manifest.config.items() if name not in _NO_MATTER}
     if manifest.loop == "open":  # it waits for no answers, and runs of older versions do not say so
         found.pop("answer_timeout_s", None)
+    if found.get("shorten_to_s") == "None":  # nor do they say this
+        del found["shorten_to_s"]
     return found | {"loop": manifest.loop}
 
 
