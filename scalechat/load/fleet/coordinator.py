@@ -33,6 +33,7 @@ from scalechat.load.fleet.messages import (
     Progress,
     Rows,
     decode_worker,
+    encode,
 )
 from scalechat.load.fleet.post import Post
 from scalechat.load.fleet.settings import require_same
@@ -148,7 +149,12 @@ class Coordinator:
             hello = decode_worker(await peer.channel.receive())
         if not isinstance(hello, Hello):
             raise Gone
-        require_same(todo.config, hello.settings, peer.name)
+        try:
+            require_same(todo.config, hello.settings, peer.name)
+        except OperationalError as error:
+            # Here and not with the others: the conversation with it is over, and it would wait for its orders.
+            await peer.channel.send(encode(CalledOff(str(error), error.exit_code)))
+            raise
         part_dir = self._merge.part_dir(index).resolve()
         self._posts[index].tell(
             Orders(
