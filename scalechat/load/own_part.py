@@ -7,8 +7,8 @@ import platform
 
 import trio
 
-from scalechat.load.connector import OWN
 from scalechat.load.ending import Ending
+from scalechat.load.failures import OWN
 from scalechat.load.health import cpu_model, cpu_quota_cores
 from scalechat.load.instruments import Instruments
 from scalechat.load.measurement import Measurement

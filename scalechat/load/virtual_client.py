@@ -22,8 +22,8 @@ import trio
 
 from scalechat.load.comeback import Comeback
 from scalechat.load.connection import Connection
-from scalechat.load.connector import Failure
 from scalechat.load.dialects import Reply
+from scalechat.load.failures import Failure
 from scalechat.load.inbox import Inbox
 from scalechat.load.speaker import Speaker
 from scalechat.load.surroundings import Surroundings

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import pytest
 import trio
-import trio_websocket
 import trustme
 from trio.testing import MockClock
 
 from scalechat.config import LoadConfig, OperationalError, UsageError
-from scalechat.load.connector import Failure, TcpConnector, failure_of
+from scalechat.load.connector import TcpConnector
 from scalechat.load.preflight import ports_warning, require_files
 from scalechat.load.results import ErrorRow, TimeseriesRow, read_run
 from scalechat.load.runner import Interruption, run_load
@@ -233,23 +232,3 @@ def test_more_clients_than_open_files_are_refused_before_anything_is_opened() ->
     """With the number that would be needed."""
     with pytest.raises(UsageError, match=r"100000000 clients need 100000064 open files"):
         require_files(100_000_000)
-
-
-def test_every_kind_of_failure_has_its_words() -> None:
-    """Groups are looked into, and what is our own fault is not called the server's."""
-    refused = ExceptionGroup("", [ExceptionGroup("", [ConnectionRefusedError(111, "x")])])
-    assert failure_of(refused) == Failure("refused", "connection refused")
-    assert failure_of(OSError(113, "x")) == Failure("other", "no route to host")
-    assert failure_of(OSError(24, "x")) == Failure("local", "too many open files")
-    no_port = failure_of(OSError(99, "x"))
-    assert no_port is not None
-    assert (no_port.kind, no_port.text.partition(":")[0]) == ("local", "cannot assign requested address")
-    assert failure_of(trio.TooSlowError()) == Failure("timeout", "not open in time")
-    rejected = trio_websocket.ConnectionRejected(401, (), None)
-    assert failure_of(rejected) == Failure("rejected", "the server answered HTTP 401 instead of a WebSocket")
-    broken = trio.BrokenResourceError()
-    broken.__cause__ = ssl.SSLError(1, "wrong version")
-    found = failure_of(broken)
-    assert found is not None
-    assert found.text.startswith("no TLS (")
-    assert failure_of(ZeroDivisionError()) is None

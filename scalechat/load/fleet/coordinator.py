@@ -14,9 +14,9 @@ import trio
 from scalechat.config import OperationalError, ScaleChatError
 from scalechat.load.assignment import Assignment
 from scalechat.load.conclusion import RunOutcome, conclude
-from scalechat.load.connector import told_in
 from scalechat.load.ending import Interruption
 from scalechat.load.exposition import LoadCollector, serve_metrics
+from scalechat.load.failures import told_in
 from scalechat.load.fleet.agreement import Agreement, Letter
 from scalechat.load.fleet.channel import SILENCE_S, Channel, Gone
 from scalechat.load.fleet.merging import Merge

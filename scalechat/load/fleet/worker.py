@@ -13,8 +13,9 @@ import trio
 
 from scalechat.config import LoadConfig, OperationalError, ScaleChatError
 from scalechat.load.assignment import Assignment, Beginning
-from scalechat.load.connector import Connector, leaves, told_in
+from scalechat.load.connector import Connector
 from scalechat.load.ending import Interruption
+from scalechat.load.failures import leaves, told_in
 from scalechat.load.fleet.channel import SIGN_S, SILENCE_S, Channel, Gone
 from scalechat.load.fleet.clock import ClockOffset
 from scalechat.load.fleet.membership import Membership
