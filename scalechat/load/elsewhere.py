@@ -19,7 +19,7 @@ class Elsewhere:
     """Messages are (publisher, number); clients and slots are the plan's."""
 
     __slots__ = (
-        *("_announced", "_final", "_plan", "_seen", "_slots"),
+        *("_announced", "_count", "_final", "_plan", "_seen", "_slots"),
         *("is_settled", "most", "refused", "sendings", "shift_ns", "unowed"),
     )
 
@@ -27,6 +27,8 @@ class Elsewhere:
         self._plan = plan
         self._seen: dict[int, RecipientLedger] = {}
         """Room → what was seen of it, by anybody here."""
+        self._count: int | None = None
+        """How many publishers there are, once somebody has asked."""
         self._slots: dict[int, frozenset[int]] = {}
         self._announced: dict[int, int] = {}
         """Publisher → how many it has published."""
@@ -100,6 +102,13 @@ class Elsewhere:
         if found is None:
             found = self._slots[room] = frozenset(map(self._plan.slot_of, self.publishers(room)))
         return found
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether that is known of all of them."""
+        if self._count is None:
+            self._count = sum(not self._plan.is_mine(publisher) for publisher in range(self._plan.publishers))
+        return len(self._final) == self._count
 
     def is_final(self, publisher: int) -> bool:
         """Whether it is known that the publisher publishes no more."""

@@ -32,6 +32,8 @@ class Roll:
         self._stays: list[Stays] = [] if plan.rooms_are_whole else [Stays() for _ in range(plan.rooms)]
         self._edges: dict[RecipientLedger, Stay] = {}
         """Of those who came or went while somebody elsewhere may have published."""
+        self.has_edges = False
+        """Whether it matters when a message was sent in another process: somebody came or went, or is away."""
         self._ledgers: dict[RecipientLedger, int] = {}
         """Ledger → room of everybody that is there, or left and missed something, or sat in a split room."""
         self._owed_to_gone = 0
@@ -62,6 +64,7 @@ class Roll:
             self._stays[room].change(at_ns, self.members[room], self.members_apart[room])
             if slots:
                 self._edges[ledger] = Stay(at_ns)
+                self.has_edges = True
         return ledger
 
     def leave(self, client: int, ledger: RecipientLedger, *, at_ns: int = 0, until: Until | None = None) -> None:
@@ -78,19 +81,20 @@ class Roll:
         else:
             ledger.leave(until.numbers, elsewhere=self.elsewhere.slots(room))
         if self._stays:
-            stay = self._edges.setdefault(ledger, Stay())
-            stay.before_ns = at_ns if until is None else until.before_ns
             self._stays[room].change(at_ns, self.members[room], self.members_apart[room])
-            if until is not None:
-                self._stays[room].give_up(ledger, stay, at_ns, apart=apart)
+            if until is not None or not self.elsewhere.is_complete:
+                self.has_edges = True
+                stay = self._edges.setdefault(ledger, Stay())
+                stay.before_ns = at_ns if until is None else until.before_ns
+                if until is not None:
+                    self._stays[room].give_up(ledger, stay, at_ns, apart=apart)
         if self._plan.rooms_are_whole and ledger.expected(self.published_by[room]) == ledger.received:
             self._owed_to_gone += ledger.received
             del self._ledgers[ledger]
 
-    @property
-    def has_edges(self) -> bool:
-        """Whether it matters when a message was sent in another process: somebody came or went meanwhile."""
-        return bool(self._edges)
+    def be_away(self) -> None:
+        """A member has gone that means to resume; if it does not, it will have left when it went."""
+        self.has_edges = self.has_edges or bool(self._stays)
 
     def is_edge(self, ledger: RecipientLedger) -> bool:
         """Whether the member is such a one: what it has missed is known at the end."""
@@ -127,8 +131,9 @@ class Roll:
                 self.published_by[room][slot] = self.elsewhere.published(publisher)
                 if unowed := self.elsewhere.unowed.get(publisher):
                     self._unowed[room][slot] = array("q", unowed)
-        self.elsewhere.is_settled = True
-        self._members_settled = list(zip(self.members, self.members_apart, strict=True))
+        if not self.elsewhere.is_settled:
+            self.elsewhere.is_settled = True
+            self._members_settled = list(zip(self.members, self.members_apart, strict=True))
         self._settle_edges()
         return split
 
@@ -143,6 +148,8 @@ class Roll:
 
     def _settle_edges_of(self, publisher: int, edges: list[tuple[RecipientLedger, Stay]]) -> None:
         elsewhere, slot, known = self.elsewhere, self._plan.slot_of(publisher), self.elsewhere.sendings.known(publisher)
+        if not known:
+            return
         is_final = elsewhere.is_final(publisher) and known >= elsewhere.published(publisher)
         begins = [elsewhere.theirs_ns(publisher, stay.since_ns) for _ledger, stay in edges]
         ends = [elsewhere.theirs_ns(publisher, stay.before_ns or 0) for _ledger, stay in edges]

@@ -229,6 +229,7 @@ class VirtualClient:
         if self.is_away and self._position is not None and self._comeback.resumes:
             published, reached = recorder.roll.published_by[recorder.plan.room_of(self.number)], ledger.reached()
             self._until = Until(reached) if of_own_will else Until(list(map(max, published, reached)), gone_ns)
+            recorder.roll.be_away()
         else:
             recorder.leave(self.number, ledger, gone_ns, until=Until(ledger.reached()) if of_own_will else None)
             self._inbox.forget()
