@@ -48,6 +48,8 @@ class Recorder:
         """Numbers that were leapt over and have not come, of all ledgers together."""
         self.refusals: list[tuple[int, int]] = []
         """(publisher, number) of each message of ours that the server refused; kept for other processes."""
+        self.is_silent = False
+        """The other processes were told that nothing more is published here."""
         self.has_ended = False
         """Every account is closed, see `last_account`."""
 
