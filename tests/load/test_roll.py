@@ -279,10 +279,9 @@ def test_nobody_need_be_asked_when_members_stay_from_the_beginning_to_the_end() 
     plan, roll = roll_of(1, Share(0, 2))
     client, another = plan.mine()[:2]
     ledger = roll.join(client, late=False)
-    assert not roll.has_edges
+    assert [roll.has_edges, roll.is_edge(ledger)] == [False, False]
     roll.be_away()
-    assert roll.has_edges
-    assert not roll.is_edge(ledger)
+    assert [roll.has_edges, roll.is_edge(ledger)] == [True, False]
     assert roll.is_edge(roll.join(another, late=True, at_ns=3))
     whole = Roll(Plan.of(LoadConfig(clients=2, rooms=2), 1, Share(0, 2)))
     whole.leave(0, whole.join(0, late=True))
