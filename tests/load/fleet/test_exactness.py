@@ -25,7 +25,7 @@ from scalechat.scenario import AnyKind, Churning, Slow
 from tests.load.broadcaster import Broadcaster
 from tests.load.fleet.fleets import virtual_fleet
 from tests.load.lies import Lies
-from tests.load.test_exactness import CASES, FAULTS, MIXES, require_distribution
+from tests.load.test_exactness import CASES, FAULTS, MIXES, require_distribution, require_truth
 from tests.load.test_exactness_churning import COMING_BACK, KINDS
 
 
@@ -44,11 +44,7 @@ async def faulty_fleet(lies: Lies, out: Path, *, v1: bool, **options: object) ->
 def require_equal(outcome: RunOutcome, server: Broadcaster) -> None:
     """The ledger of all workers is the truth, and the rows of all workers add up to it."""
     ledger, run = outcome.manifest.ledger, read_run(outcome.run_dir)
-    truth: dict[str, int | None] = dict(server.truth.figures())
-    if not server.v1:
-        truth |= dict.fromkeys(("acked", "rejected", "unacked"))
-    counted = {name: getattr(ledger, name) for name in truth}
-    assert counted == truth, {name: (counted[name], truth[name]) for name in truth if counted[name] != truth[name]}
+    require_truth(ledger, server)
     broadcasts = list(run.rows(BroadcastRow))
     assert len({row.msg_id for row in broadcasts}) == ledger.published
     assert max(Counter((row.msg_id, row.worker_id) for row in broadcasts).values(), default=1) == 1
