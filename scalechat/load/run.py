@@ -231,6 +231,7 @@ class Run:
 
     async def _part(self) -> None:
         """Keep the connections until nobody anywhere awaits anything."""
+        self._recorder.is_silent = True
         self._company.announce(self._recorder, final=True)
         await self._company.part()
         self._recorder.settle()

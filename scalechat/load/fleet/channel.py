@@ -9,7 +9,8 @@ import trio
 
 _LENGTH: Final = struct.Struct("<I")
 MAX_FRAME: Final = 64 * 1024 * 1024
-"""The largest message is a report or an account: 8 bytes a publisher, and 2.4 kB for each histogram."""
+"""The largest message is a report or an account: 8 bytes a publisher, and 2.4 kB for each histogram. What grows with
+the run is told in portions."""
 _READ: Final = 64 * 1024
 SIGN_S: Final = 1.0
 """Between two signs of life: a worker pings so often, from its orders to the end of the run, and is answered."""
