@@ -13,10 +13,11 @@ import pytest
 
 from scalechat.config import LoadConfig
 from scalechat.load.assignment import Assignment, Beginning
-from scalechat.load.connector import OWN, TcpConnector
+from scalechat.load.connector import TcpConnector
 from scalechat.load.course import PhaseNumber
 from scalechat.load.dialects import Dialect, Names, Plain, ScaleChatV1
 from scalechat.load.ending import Ending
+from scalechat.load.failures import OWN
 from scalechat.load.instruments import Instruments
 from scalechat.load.measurement import Measurement
 from scalechat.load.own_part import own_part
