@@ -5,7 +5,7 @@ They are fields of `config.LoadConfig`, as the plain settings at the top of the 
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 import msgspec
 
@@ -106,19 +106,29 @@ class ReconnectStorm(_Some, frozen=True, kw_only=True, tag="reconnect_storm"):
     at_s: _At
     within_s: Annotated[float, _at_least(0, "each dials again after a random wait of up to this; 0: all at once")] = 1.0
 
+    def scaled(self, part: float) -> Self:
+        """The same at this part of its time; how fast clients dial again is what it is about, and stays."""
+        return msgspec.structs.replace(self, at_s=part * self.at_s)
 
-class Pause(_Entry, frozen=True, kw_only=True, tag="pause"):
+
+class _Stretch(_Entry, frozen=True, kw_only=True):
+    """One that lasts for a while."""
+
+    at_s: _At
+    for_s: Annotated[float, _above(0, "seconds it lasts")]
+
+    def scaled(self, part: float) -> Self:
+        """The same at this part of its time, for this part of its length."""
+        return msgspec.structs.replace(self, at_s=part * self.at_s, for_s=part * self.for_s)
+
+
+class Pause(_Stretch, frozen=True, kw_only=True, tag="pause"):
     """Nobody publishes for a while."""
 
-    at_s: _At
-    for_s: Annotated[float, _above(0, "seconds it lasts")]
 
-
-class Burst(_Entry, frozen=True, kw_only=True, tag="burst"):
+class Burst(_Stretch, frozen=True, kw_only=True, tag="burst"):
     """Everybody publishes more, or less, often for a while."""
 
-    at_s: _At
-    for_s: Annotated[float, _above(0, "seconds it lasts")]
     factor: Annotated[float, _above(0, "times the usual rate")]
 
 
@@ -141,6 +151,10 @@ class Step(_Base, frozen=True, kw_only=True):
     measured: Annotated[
         bool, msgspec.Meta(description="false: kept and in the ledger, but in no figure and no latency objective")
     ] = True
+
+    def scaled(self, part: float) -> Self:
+        """The same for this part of its length."""
+        return msgspec.structs.replace(self, duration_s=part * self.duration_s)
 
     @property
     def told(self) -> str:

@@ -21,6 +21,7 @@ from scalechat.config import (
     UsageError,
     public_values,
 )
+from scalechat.scenario import Step
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -108,6 +109,14 @@ def test_what_a_closed_loop_cannot_be_is_refused() -> None:
     with pytest.raises(UsageError, match="search with open"):
         CapacityConfig(loop="closed")
     assert LoadConfig(loop="closed", answer_timeout_s=1.0).arrivals == "jittered"
+
+
+def test_a_search_has_no_phases_to_shorten() -> None:
+    """Each probe is one; the way out is not another flag."""
+    with pytest.raises(UsageError, match=r"leave the scenario's \[\[phases\]\] out"):
+        CapacityConfig(phases=(Step(name="morning", duration_s=60),))
+    with pytest.raises(UsageError, match="--shorten-to is for scenarios with"):
+        CapacityConfig(shorten_to_s=3)
 
 
 @given(clients=st.integers(1, 10_000), share=st.floats(0, 1), spread=st.floats(0, 1))

@@ -62,7 +62,9 @@ def test_a_step_at_the_usual_rate_says_so() -> None:
         ('publishers = 2\n[[kinds]]\nkind = "reader-only"\ncount = 1', "2 publishers"),
         ('[[events]]\nkind = "pause"\nat_s = 1', "for_s"),
         ('[[phases]]\nname = "drain"\nduration_s = 1', "names of their own"),
-        ('duration = 3\n[[phases]]\nname = "a"\nduration_s = 1', "leave --duration out"),
+        ('duration = 3\n[[phases]]\nname = "a"\nduration_s = 1', "leave --duration out, or give --shorten-to"),
+        ("shorten_to = 3", "--shorten-to is for scenarios with [[phases]]"),
+        ('shorten_to = 2\n[[phases]]\nname = "a"\nduration_s = 1', "take 1 s: --shorten-to must be less than that"),
         ('[[phase]]\nname = "a"', "did you mean phases?"),
     ],
 )

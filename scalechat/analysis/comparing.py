@@ -26,17 +26,21 @@ EXIT_WORSE: Final = 99
 def find_runs(path: Path) -> list[RunFrames]:
     """The run in a directory, or all the runs in it, or in what a pattern such as ``runs/2025*`` matches.
 
-    Raises UsageError where there is none.
+    Raises UsageError where there is none, and for a capacity search, whose probes are runs but which is none itself.
     """
     found = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path)))]
     runs = [run_dir for match in found for run_dir in _runs_in(match)]
     if not runs:
         raise UsageError(f"no run in {path}: give a run directory, a directory of runs, or a pattern")
-    return [RunFrames(read_run(run_dir)) for run_dir in runs]
+    opened = [read_run(run_dir) for run_dir in runs]
+    for run in opened:
+        if run.is_search:
+            raise UsageError(f"{run.path} is a capacity search: compare runs, such as those in {run.path / 'probes'}")
+    return [RunFrames(run) for run in opened]
 
 
 def _runs_in(path: Path) -> list[Path]:
-    if path.name == "run.json" or any((path / name).is_file() for name in ("run.json", "timeseries.csv")):
+    if path.name == "run.json" or any((path / name).is_file() for name in ("run.json", "timeseries.csv", "search.csv")):
         return [path]
     return sorted(manifest.parent for manifest in path.glob("*/run.json"))
 

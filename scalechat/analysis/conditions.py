@@ -36,8 +36,6 @@ def differences(base: Sequence[Run], new: Sequence[Run]) -> Differences:
     for run in (*base, *new):
         if run.manifest is None:
             raise OperationalError(f"{run.path} cannot be compared: the run was not finished, it has no run.json")
-        if run.is_search:
-            raise OperationalError(f"{run.path} is a capacity search: compare runs, such as those in its probes/")
     sides = [[run.manifest for run in side if run.manifest is not None] for side in (base, new)]
     against = [*_doubtful((*base, *new))]
     against += _differing(*([_machine(manifest) for manifest in side] for side in sides))
@@ -68,6 +66,8 @@ def _load(manifest: Manifest) -> dict[str, str]:
     found = {name: _told(str(item.value)) for name, item in manifest.config.items() if name not in _NO_MATTER}
     if manifest.loop == "open":  # it waits for no answers, and runs of older versions do not say so
         found.pop("answer_timeout_s", None)
+    if found.get("shorten_to_s") == "None":  # nor do they say this
+        del found["shorten_to_s"]
     return found | {"loop": manifest.loop}
 
 

@@ -73,6 +73,7 @@ def verdict(frames: RunFrames) -> Html:
         reasons = [reason.text for reason in manifest.validity.reasons]
         if manifest.loop == "closed":
             reasons.insert(0, CLOSED_LOOP)
+        reasons += _absent(frames)
         reasons += [_missed(objective) for objective in manifest.objectives if objective.ok is False]
     listed = "".join(f"<li>{html.escape(reason)}</li>" for reason in reasons)
     return Html(
@@ -187,6 +188,19 @@ def _tiles(frames: RunFrames) -> str:
     ]
     cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in tiles)
     return f'<dl class="tiles">{cells}</dl>'
+
+
+def _absent(frames: RunFrames) -> list[str]:
+    """Who dialed and was never there, if anybody."""
+    rows = frames.connections
+    came = rows.loc[rows["opened_s"].notna(), "client_id"]
+    # Without a reason a dial did not fail: the run ended before it was over.
+    absent = rows.loc[rows["close_reason"].notna() & ~rows["client_id"].isin(came)]
+    if absent.empty:
+        return []
+    why = absent["close_reason"].mode().iloc[0]
+    absentees, everybody = (count_text(some["client_id"].nunique()) for some in (absent, rows))
+    return [f"{absentees} of {everybody} clients never connected: {why}"]
 
 
 def _observed(objective: Objective) -> str:

@@ -71,6 +71,8 @@ class CapacityConfig(LoadConfig):
 
     def __post_init__(self) -> None:
         """Refuse combinations that no search can be made for."""
+        if self.phases:  # first: what else could be said of them is of no use here
+            raise UsageError("each probe of a capacity search has one phase: leave the scenario's [[phases]] out")
         LoadConfig.__post_init__(self)  # super() finds no cell in a class that `slots` has made anew
         if self.rendezvous is not None:
             raise UsageError("a capacity search runs on one machine: leave --rendezvous out, raise --processes")

@@ -209,6 +209,14 @@ class LoadConfig:
     phases: Annotated[
         tuple[Step, ...], PHASES, table(tuple[Step, ...]), about("Steps after the warm-up, instead of a duration.")
     ] = ()
+    shorten_to_s: Annotated[
+        float | None,
+        PHASES,
+        named("shorten-to"),
+        above_zero(7 * DAY_S, "seconds"),
+        unset("what they say"),
+        about("Seconds that all [[phases]] together take; they and the times of [[events]] shrink in proportion."),
+    ] = None
     drain_s: Annotated[
         float,
         PHASES,
@@ -232,7 +240,15 @@ class LoadConfig:
     def __post_init__(self) -> None:
         """Refuse combinations that no plan can be made for."""
         if self.phases and self.duration_s != DURATION_S:
-            raise UsageError("the scenario's [[phases]] say how long the run takes: leave --duration out")
+            raise UsageError(
+                "the scenario's [[phases]] say how long the run takes: leave --duration out, or give --shorten-to"
+            )
+        if self.shorten_to_s is not None and not self.phases:
+            raise UsageError("--shorten-to is for scenarios with [[phases]]: --duration says how long this run takes")
+        if self._scale > 1:
+            raise UsageError(
+                f"the scenario's [[phases]] take {self._planned_s:g} s: --shorten-to must be less than that"
+            )
         if not any(step.measured for step in self.steps):
             raise UsageError("every one of the [[phases]] has measured = false: nothing would be measured")
         most = max((step.clients or 0 for step in self.steps), default=0)
@@ -266,8 +282,24 @@ class LoadConfig:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """What follows the warm-up: the scenario's phases, or one of `duration_s` seconds."""
-        return self.phases or (Step(name="steady", duration_s=self.duration_s),)
+        """What follows the warm-up, as long as it really takes: the scenario's phases, or one of `duration_s`."""
+        if not self.phases:
+            return (Step(name="steady", duration_s=self.duration_s),)
+        return tuple(step.scaled(self._scale) for step in self.phases)
+
+    @property
+    def happenings(self) -> tuple[Event, ...]:
+        """The events, at the times when they really happen."""
+        return tuple(event.scaled(self._scale) for event in self.events)
+
+    @property
+    def _planned_s(self) -> float:
+        return sum(step.duration_s for step in self.phases)
+
+    @property
+    def _scale(self) -> float:
+        """How much of the scenario's time is taken."""
+        return 1.0 if self.shorten_to_s is None else self.shorten_to_s / self._planned_s
 
     def _require_a_fleet(self) -> None:
         if (self.rendezvous is None) != (self.expected_instances is None):

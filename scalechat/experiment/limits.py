@@ -83,8 +83,9 @@ def held(limits: Limits, name: str, *, workers: int = 0, root: Path = ROOT) -> I
             groups = made.enter_context(_groups(own, name, root))
             apart = [made.enter_context(_groups(limits, f"{name}-{worker}", root)) for worker in range(workers)]
         except OSError as error:
-            loose = "; the CPU limit does not hold" if limits.cpu is not None else ""
-            unheld.append(f"no cgroup can be made here ({error.strerror}): memory is limited by RLIMIT_DATA{loose}")
+            memory = ["memory is limited by RLIMIT_DATA"] if limits.memory_mib is not None else []
+            loose = ["the CPU limit does not hold"] if limits.cpu is not None else []
+            unheld.append(f"no cgroup can be made here ({error.strerror}): {'; '.join(memory + loose)}")
         words = ["sh", "-c", _ENTER, " ".join(map(str, groups))] if groups else []
         pinned, short = _pinned(limits)
         yield Held([*words, *pinned, *_prlimit(limits, in_group=bool(groups))], unheld + short, apart)

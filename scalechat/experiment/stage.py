@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -89,6 +90,8 @@ def _own_network(sysctls: Mapping[str, str]) -> list[str]:
     """What starts a command in a network namespace with these settings; every word of it replaces its process."""
     if not sysctls:
         return []
+    if subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode:
+        raise OperationalError("its network settings need a network namespace of its own, and that needs root")
     given = " ".join(shlex.quote(f"{name}={value}") for name, value in sysctls.items())
     return ["unshare", "--net", "sh", "-c", f'ip link set lo up && sysctl -qw {given} && exec "$@"', "sh"]
 

@@ -128,16 +128,18 @@ class Broadcasts:
         owed, self._newly_owed = self._newly_owed, 0
         return owed
 
-    def excuse(self, room: int, until: Sequence[int], *, rooms: int, apart: bool) -> int:
-        """A member will not get the room's messages above `until` (a number for each slot), and needs not.
+    def excuse(self, room: int, until: Sequence[int], *, rooms: int, apart: bool, after_ns: int = 0) -> int:
+        """A member will not get the room's messages above `until` (a number for each slot) that were sent from
+        `after_ns` on, and needs not.
 
         Slots are publishers divided by `rooms`. Returns how many messages were excused.
         """
         columns = self._columns
-        excused = self._stragglers.excuse(room, until, rooms=rooms, apart=apart)
+        excused = self._stragglers.excuse(room, until, rooms=rooms, apart=apart, after_ns=after_ns)
         if columns.intended:
             limits = np.array(until or [0], dtype=np.int64)
             chosen = (view(columns.room) == room) & (view(columns.expected) > 0) & (view(columns.acked) != REFUSED)
+            chosen &= view(columns.sent) >= after_ns
             chosen[chosen] = view(columns.number)[chosen] > limits[view(columns.publisher)[chosen] // rooms]
             view(columns.expected)[chosen] -= 1
             view(columns.expected_apart)[chosen] -= apart
@@ -181,6 +183,12 @@ class Broadcasts:
         for at in np.flatnonzero(~known).tolist():
             known[at] = int(rows[at]) in self._stragglers
         return known
+
+    def sent_ns(self, row: int) -> int | None:
+        """When the message was sent; None when its account is closed."""
+        if row >= self._base:
+            return self._columns.sent[row - self._base]
+        return self._stragglers[row].sent_ns if row in self._stragglers else None
 
     def times_of(self, rows: Ints) -> tuple[Ints, Ints, Ints]:
         """(intended, sent, phase) of each row."""

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Final
 
 import msgspec
 import trio
@@ -16,6 +17,9 @@ from scalechat.config import LoadConfig, OperationalError
 from scalechat.load.display.closing_words import print_next, print_summary
 from scalechat.load.display.progress import shown
 from scalechat.load.runner import Interruption, RunOutcome, run_load
+
+_HEARD_S: Final = 0.01
+"""A signal needs three turns of the loop to be heard."""
 
 
 def load(config: LoadConfig, sources: Mapping[str, str]) -> int:
@@ -74,12 +78,16 @@ async def interruptible() -> AsyncIterator[Interruption]:
     logging.getLogger("trio-websocket").addHandler(logging.NullHandler())
     interruption = Interruption()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_obey_signals, interruption)
+        await nursery.start(_obey_signals, interruption)
         yield interruption
+        # What came while nobody had a turn (a run is written in one go) is heard now: as the signal that it was, it
+        # would end the program without a word about the run.
+        await trio.sleep(_HEARD_S)
         nursery.cancel_scope.cancel()
 
 
-async def _obey_signals(interruption: Interruption) -> None:
+async def _obey_signals(interruption: Interruption, *, task_status: trio.TaskStatus[None]) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
         async for _signal in signals:
             interruption.request()

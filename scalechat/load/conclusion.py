@@ -36,7 +36,7 @@ from scalechat.load.results import (
     Tool,
 )
 from scalechat.load.slo import Slo
-from scalechat.load.verdict import Judgement, judge, whole_facts
+from scalechat.load.verdict import Facts, Judgement, judge, whole_facts
 
 _GIT_TIMEOUT_S: Final = 2.0
 _PERCENTILES: Final = {
@@ -55,7 +55,7 @@ class RunOutcome:
     summary: Summary
     manifest: Manifest
     failed_dials: str | None = None
-    """What a person should know about connections that the server did not take."""
+    """What a person should know about connections that the server did not take, and who was never there."""
 
 
 def judgement_of(parts: Sequence[Part], slos: tuple[Slo, ...], distrust: Sequence[Reason]) -> Judgement:
@@ -158,11 +158,18 @@ def conclude(
         loop=todo.config.loop,
     )
     written = writer.finish(manifest, summary)
-    facts = whole_facts([part.facts for part in parts])
-    refused = facts.failed_dials - facts.own_failures
-    why = "" if facts.own_failures else f" ({facts.failure_example})"  # The example is of those, if there are any.
-    told = f"connections that did not come about: {refused:,}{why}" if refused else None
+    told = _failed_dials(whole_facts([part.facts for part in parts]), todo.config.clients)
     return RunOutcome(writer.run_dir, judgement.exit_code, summary, written, told)
+
+
+def _failed_dials(facts: Facts, clients: int) -> str | None:
+    told = []
+    if refused := facts.failed_dials - facts.own_failures:
+        why = "" if facts.own_failures else f" ({facts.failure_example})"  # The example is of those, if there are any.
+        told.append(f"connections that did not come about: {refused:,}{why}")
+    if facts.never_came:
+        told.append(f"{facts.never_came:,} of {clients:,} clients never connected")
+    return "; ".join(told) or None
 
 
 def _target(todo: Assignment, parts: Sequence[Part]) -> Target:

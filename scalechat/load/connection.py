@@ -14,8 +14,8 @@ import trio_websocket
 from scalechat.client.late import LateWebSocket, open_websocket
 from scalechat.client.outgoing import random_mask
 from scalechat.client.transport import LaneStream
-from scalechat.load.connector import Failure, NotOffered, failure_of
 from scalechat.load.decoding import Batch
+from scalechat.load.failures import Failure, NotOffered, failure_of
 from scalechat.load.inbox import Inbox
 from scalechat.load.ledger import RecipientLedger
 from scalechat.load.surroundings import Surroundings

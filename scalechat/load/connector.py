@@ -1,39 +1,26 @@
-"""Open the connections under the WebSockets: name resolution once, TLS, and as many source addresses as are needed.
-
-What can go wrong here or in the handshake after it is told apart in one place (`failure_of`), because a thousand
-clients fail for the same reason and a person wants one line about it.
-"""
+"""Open the connections under the WebSockets: name resolution once, TLS, and as many source addresses as are needed."""
 
 from __future__ import annotations
 
-import errno
 import ipaddress
-import os
 import socket
 import ssl
 import sys
-import traceback
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import trio
-import trio_websocket
 
-from scalechat.client.tls import tls_context, what_is_wrong
-from scalechat.config import OperationalError, ScaleChatError
+from scalechat.client.tls import tls_context
+from scalechat.config import OperationalError
+from scalechat.load.failures import words_of
 from scalechat.values import redact_url
-from scalechat.wire.messages import SUBPROTOCOL
 
 CLIENTS_PER_ADDRESS: Final = 20_000
 """From one loopback address to one port. Linux has 28,000 ephemeral ports; some linger in TIME_WAIT."""
-OWN: Final = "local"
-"""The kind of failures that are this machine's own: no port, open file or memory is left."""
-_OWN_ERRNOS: Final = frozenset((errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _PORT_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_PROTOCOL_LIBRARIES: Final = frozenset(("trio_websocket", "wsproto", "h11"))
 
 Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 """A socket address as getaddrinfo gives it; the last form is that of Pythons without IPv6."""
@@ -111,7 +98,7 @@ class TcpConnector:
                 with trio.fail_after(10):
                     link = await connector._open_tcp(0)
             except OSError as error:
-                failure = _words(error)
+                failure = words_of(error)
                 continue
             except trio.TooSlowError:
                 failure = "no answer"
@@ -179,87 +166,3 @@ def ephemeral_ports() -> int | None:
     except (OSError, ValueError):
         return None
     return high - low + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a connection did not come about: a stable kind, and a line for a person."""
-
-    kind: str
-    text: str
-
-
-class NotOffered(Exception):
-    """The server took the handshake but none of the subprotocols."""
-
-    def __init__(self, subprotocols: Sequence[str]) -> None:
-        advice = "; try --target plain" if SUBPROTOCOL in subprotocols else ""
-        super().__init__(f"the server does not speak {' or '.join(subprotocols)}{advice}")
-
-
-class HungUp(Exception):
-    """The connection ended before it could be used; with what the server said before, if anything."""
-
-    def __init__(self, complaint: str = "") -> None:
-        super().__init__(f"the server closed the connection instead of answering{complaint}")
-
-
-def failure_of(error: BaseException) -> Failure | None:
-    """What to say about a failed connection; groups are looked into for their first cause. None: it is a bug of ours.
-
-    An exception raised inside a protocol library is the server's doing: those libraries raise at hostile input.
-    """
-    first = next(leaves(error))
-    match first:
-        case ConnectionRefusedError():
-            return Failure("refused", "connection refused")
-        case trio.TooSlowError():
-            return Failure("timeout", "not open in time")
-        case trio_websocket.ConnectionRejected():
-            return Failure("rejected", f"the server answered HTTP {first.status_code} instead of a WebSocket")
-        case NotOffered() | HungUp():
-            return Failure("rejected", str(first))
-        case ssl.SSLError():
-            anyway = " (--insecure takes it all the same)" if isinstance(first, ssl.SSLCertVerificationError) else ""
-            return Failure("other", what_is_wrong(first) + anyway)
-        case OSError(errno=errno.EADDRNOTAVAIL):
-            advice = "no port is left, see net.ipv4.ip_local_port_range and --clients-per-address"
-            return Failure(OWN, f"{_words(first)}: {advice}")
-        case OSError():
-            return Failure(OWN if first.errno in _OWN_ERRNOS else "other", _words(first))
-        case trio.BrokenResourceError() if isinstance(first.__cause__, ssl.SSLError):
-            return failure_of(first.__cause__)  # so Trio reports a failed TLS handshake
-        case trio.BrokenResourceError() | trio.ClosedResourceError():
-            return Failure("other", "the connection broke")
-    if _module_of(first).partition(".")[0] in _PROTOCOL_LIBRARIES:
-        # What the library met, not what it then could not do about it.
-        met = first
-        while met.__context__ is not None:
-            met = met.__context__
-        return Failure("other", f"what the server said breaks the protocol ({met})")
-    return None
-
-
-def _words(error: OSError) -> str:
-    # Trio puts the address into the text of a failed connect; the number says it alone.
-    return os.strerror(error.errno).lower() if error.errno else str(error)
-
-
-def _module_of(error: BaseException) -> str:
-    """Where it was raised."""
-    frames = list(traceback.walk_tb(error.__traceback__))
-    return str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
-
-
-def told_in(error: BaseException) -> ScaleChatError | None:
-    """What a person should know of an error, or of a group; None for a bug of ours."""
-    return next((leaf for leaf in leaves(error) if isinstance(leaf, ScaleChatError)), None)
-
-
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions in a group, however deep; an exception that is no group, itself."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from leaves(inner)
-    else:
-        yield error

@@ -30,8 +30,9 @@ class Drain:
         with trio.move_on_after(most_s):
             while not hurry.is_set() and self._attendance.has_anybody:
                 # Who comes back now publishes what was due, and an answer may be a refusal.
-                if told != (counters.published, counters.rejected):
-                    told = counters.published, counters.rejected
+                state = counters.published, counters.rejected, self._recorder.roll.has_edges
+                if told != state:
+                    told = state
                     self._company.announce(self._recorder, final=False)
                 if not self._is_under_way():
                     await trio.sleep(GRACE_S)

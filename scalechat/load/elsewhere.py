@@ -2,7 +2,8 @@
 
 Nobody tells this process of such a message before it is delivered: the header says who published it when, and the
 first sight of it makes it known here. What was never seen here becomes known at the drain, when the processes tell each
-other how many messages each of their publishers has published, and which of those are owed to nobody.
+other how many messages each of their publishers has published, and which of those are owed to nobody; and when each was
+sent, if anybody came or went meanwhile (see `roll`).
 """
 
 from __future__ import annotations
@@ -11,17 +12,24 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from scalechat.load.ledger import Outcome, RecipientLedger
 from scalechat.load.plan import Plan
+from scalechat.load.sendings import Sendings
 
 
 class Elsewhere:
     """Messages are (publisher, number); clients and slots are the plan's."""
 
-    __slots__ = ("_announced", "_final", "_plan", "_seen", "is_settled", "most", "refused", "shift_ns", "unowed")
+    __slots__ = (
+        *("_announced", "_count", "_final", "_plan", "_seen", "_slots"),
+        *("is_settled", "most", "refused", "sendings", "shift_ns", "unowed"),
+    )
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._seen: dict[int, RecipientLedger] = {}
         """Room → what was seen of it, by anybody here."""
+        self._count: int | None = None
+        """How many publishers there are, once somebody has asked."""
+        self._slots: dict[int, frozenset[int]] = {}
         self._announced: dict[int, int] = {}
         """Publisher → how many it has published."""
         self._final: set[int] = set()
@@ -30,6 +38,8 @@ class Elsewhere:
         """Publisher → the numbers, ascending, of those that are owed to nobody: refused, or not acknowledged."""
         self.refused: dict[int, list[int]] = {}
         """Publisher → those of them that the server refused."""
+        self.sendings = Sendings()
+        """Their times by the clocks of their processes, once these were asked and have told."""
         self.most: int | None = None
         """No publisher gets as far as this number."""
         self.is_settled = False
@@ -40,6 +50,10 @@ class Elsewhere:
     def ours_ns(self, publisher: int, at_ns: int) -> int:
         """A time of the publisher's process by the clock of this one."""
         return at_ns + self.shift_ns.get(self._plan.worker_of(publisher), 0) if self.shift_ns else at_ns
+
+    def theirs_ns(self, publisher: int, at_ns: int) -> int:
+        """The mirror of `ours_ns`."""
+        return at_ns - self.shift_ns.get(self._plan.worker_of(publisher), 0) if self.shift_ns else at_ns
 
     def limit(self, publisher: int) -> int | None:
         """No number of the publisher's is greater, as far as that is known."""
@@ -82,11 +96,23 @@ class Elsewhere:
             return iter(())
         return (client for client in range(room, plan.publishers, plan.rooms) if not plan.is_mine(client))
 
-    def unknown_slots(self, room: int) -> list[int]:
-        """Slots whose counts nobody has announced."""
-        if self.is_settled:
-            return []
-        return [self._plan.slot_of(client) for client in self.publishers(room) if client not in self._announced]
+    def slots(self, room: int) -> frozenset[int]:
+        """Their slots: always the same object."""
+        found = self._slots.get(room)
+        if found is None:
+            found = self._slots[room] = frozenset(map(self._plan.slot_of, self.publishers(room)))
+        return found
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether that is known of all of them."""
+        if self._count is None:
+            self._count = sum(not self._plan.is_mine(publisher) for publisher in range(self._plan.publishers))
+        return len(self._final) == self._count
+
+    def is_final(self, publisher: int) -> bool:
+        """Whether it is known that the publisher publishes no more."""
+        return publisher in self._final
 
     def unseen(self, room: int) -> list[tuple[int, int, int]]:
         """(publisher, first, last) of messages that are owed to somebody and were seen by nobody here."""

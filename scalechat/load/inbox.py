@@ -57,7 +57,7 @@ class Inbox:
         """The client is in its room; `again`: it is the member that it was before."""
         world = self._world
         if self._follower is None or not again:
-            ledger = world.recorder.join(self._number)
+            ledger = world.recorder.join(self._number, now_ns)
             self._follower = Follower(self._number, world.streams[self._room], ledger, world.recorder)
         else:
             self._follower.enter()
@@ -157,6 +157,8 @@ class Inbox:
         follower.seq = max(follower.seq, *seqs)
         ledger = follower.ledger
         in_gaps = ledger.in_gaps
+        if ledger.elsewhere:
+            recorder.place(ledger, deliveries, rows)
         outcomes = ledger.admit(deliveries)
         if outcomes is not None:
             recorder.in_gaps += ledger.in_gaps - in_gaps

@@ -58,7 +58,8 @@ class Journal:
         self._last_delivered = 0
         self._last_evicted = 0
         self._waiting: list[tuple[ConnectionRow, int, RecipientLedger]] = []
-        """Connections of members that missed something: memory grows with what was lost."""
+        """Connections of members that missed something, and in split rooms of all that are replaced: memory grows with
+        what was lost."""
         self.stretches = Stretches()
         self.peak_open = 0
         """Most connections open at the end of a window of the measured phase."""
@@ -103,8 +104,9 @@ class Journal:
             return
         row = self._rows.connection(client, connection, last=False)
         ledger = connection.ledger or client.inbox.ledger
-        if row.missed and ledger is not None and self._recorder.acknowledged:
-            # Some of it may be owed to nobody: never acknowledged. That is known at the end.
+        acknowledged, roll = self._recorder.acknowledged, self._recorder.roll
+        if row.missed is not None and ledger is not None and (roll.is_edge(ledger) or (row.missed and acknowledged)):
+            # Some of it may be owed to nobody, never acknowledged; or other processes' at the edge of its stay.
             self._waiting.append((row, client.number, ledger))
         else:
             self._writer.append(row)

@@ -42,5 +42,4 @@ def _excuse(recorder: Recorder, left: Sequence[Broadcast]) -> None:
             recorder.roll.excuse(message.publisher, message.number)
         if message.unacked or message.number in elsewhere.get(message.publisher, ()):
             message.expected = message.delivered
-    if not recorder.plan.rooms_are_whole:
-        recorder.counters.expected = recorder.roll.expected
+    recorder.settle()  # who was away has left by now

@@ -21,11 +21,11 @@ from __future__ import annotations
 
 import bisect
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence, Set
 from typing import Final
 
 _UNKNOWN: Final = -2
-"""A highest number that no number follows."""
+"""Stands for a number that nobody here knows yet: no number follows it."""
 
 
 class Outcome(enum.Enum):
@@ -46,24 +46,25 @@ class RecipientLedger:
         "_gaps",
         "_highest",
         "_starts",
-        "_unknown",
         "_until",
+        "elsewhere",
         "in_gaps",
         "received",
     )
 
-    def __init__(self, published: Sequence[int], *, unknown: Iterable[int] = ()) -> None:
+    def __init__(self, published: Sequence[int], *, elsewhere: Set[int] = frozenset()) -> None:
         """Counts of the room as they were when this member joined.
 
-        `published`: for each slot, how many messages it had published. `unknown`: slots that publish in another process
-        and have begun, so that nobody here knows their counts: the first number that comes is the first one expected.
+        `published`: for each slot, how many messages it had published. `elsewhere`, which is kept: slots that publish
+        in another process and have begun, so that nobody here knows how many; see `owe_from`.
         """
+        self.elsewhere = elsewhere
+        """Empty for a member that came before anybody published."""
         self._highest = list(published)
-        self._unknown = set(unknown)
-        for slot in self._unknown:
+        for slot in elsewhere:
             self._highest[slot] = _UNKNOWN
         # The copy is only needed when somebody published before; normally nobody did.
-        self._starts = list(published) if self._unknown or any(published) else None
+        self._starts = list(self._highest) if elsewhere or any(published) else None
         self._until: Sequence[int] | None = None
         """For each slot the last number that was expected; None while that grows."""
         self._gaps: dict[int, list[tuple[int, int]]] = {}
@@ -96,29 +97,56 @@ class RecipientLedger:
         self.received += len(deliveries)
         return None
 
-    def leave(self, until: Sequence[int], *, unknown: Iterable[int] = ()) -> None:
+    # --- where it begins and ends ------------------------------------------------------------------------------------
+
+    def may_begin_with(self, slot: int, number: int) -> bool:
+        """Whether this number may have been sent after this member joined, although it is not expected here so far."""
+        return slot in self.elsewhere and (self._is_silent(slot) or number <= self._start(slot))
+
+    def owe_from(self, slot: int, number: int) -> None:
+        """The slot publishes elsewhere, and this number was sent after the member had joined, as all that follow it."""
+        assert self._starts is not None
+        if self._is_silent(slot):
+            self._starts[slot] = number - 1
+        elif number <= (start := self._starts[slot]):
+            self._gaps.setdefault(slot, []).insert(0, (number, start))
+            self.in_gaps += start + 1 - number
+            self._starts[slot] = number - 1
+
+    def leave(self, until: Sequence[int], *, elsewhere: Set[int] = frozenset()) -> None:
         """Nothing above these numbers, one for each slot, is expected here. `until` is kept.
 
-        What comes is still accounted for. Of slots whose counts are `unknown` here, what has come was the last that was
-        expected.
+        What comes is still accounted for. Of slots `elsewhere` at least what has come was expected, see `owe_until`.
         """
         if self._until is None:
-            slots = {*unknown, *self._unknown}
-            if slots:
-                until = list(until)
-                for slot in slots:
-                    until[slot] = max(0, self._highest[slot])
             self._until = until
+            if elsewhere:
+                self._until = least = list(until)
+                for slot in elsewhere:
+                    least[slot] = 0 if self._is_silent(slot) else max(least[slot], self._highest_of(slot))
+
+    def owe_until(self, slot: int, number: int) -> None:
+        """The slot publishes elsewhere, and had sent so many when this member left."""
+        assert isinstance(self._until, list)
+        self._until[slot] = max(self._until[slot], number)
+
+    def is_until(self, slot: int, number: int) -> bool:
+        """Whether it is not above what was expected of the slot when this member left."""
+        return self._until is None or number <= self._until[slot]
 
     def reached(self) -> list[int]:
         """For each slot the highest number that came, or that was there before this member."""
-        return [max(0, highest) for highest in self.state]
+        return [max(0, highest, start) for highest, start in zip(self.state, self._starts or self.state, strict=True)]
+
+    # --- what is asked about it --------------------------------------------------------------------------------------
 
     def expected(self, published: Sequence[int]) -> int:
         """How many messages this member must have got, by the counts of its room as they are now."""
-        if self._until is not None:
-            return sum(self._until) - sum(self._starts or ())
-        return sum(published) - sum(published[slot] for slot in self._unknown) - sum(self._starts or ())
+        starts, until = self._starts, published if self._until is None else self._until
+        if not self.elsewhere:
+            return sum(until) - sum(starts or ())
+        assert starts is not None
+        return sum(max(0, last - start) for last, start in zip(until, starts, strict=True) if start != _UNKNOWN)
 
     def not_come(self, slot: int, numbers: Sequence[int]) -> int:
         """How many of these messages (ascending numbers) were expected here and did not come.
@@ -126,7 +154,7 @@ class RecipientLedger:
         Of a member that follows its room's stream it is taken that none came.
         """
         low, high = self._range(slot, numbers)
-        highest = self._highest[slot] if self._highest else low
+        highest = self._highest_of(slot) if self._highest else low
         return sum(
             _between(numbers, max(low, first - 1), min(high, last))
             for first, last in (*self.gaps(slot), (highest + 1, high))
@@ -146,16 +174,25 @@ class RecipientLedger:
 
     def _range(self, slot: int, numbers: Sequence[int]) -> tuple[int, int]:
         """What was expected here begins after the first and ends with the second."""
-        if slot in self._unknown:
+        if self._is_silent(slot):
             return 0, 0
-        low = self._starts[slot] if self._starts is not None else 0
-        return low, numbers[-1] if self._until is None else self._until[slot]
+        return self._start(slot), numbers[-1] if self._until is None else self._until[slot]
+
+    def _start(self, slot: int) -> int:
+        return 0 if self._starts is None else self._starts[slot]
+
+    def _is_silent(self, slot: int) -> bool:
+        """Of the slot, which is elsewhere, nothing is known to be expected."""
+        return self._start(slot) == _UNKNOWN
+
+    def _highest_of(self, slot: int) -> int:
+        """The highest number that came, or that was there before; where it stands there may be none yet."""
+        return max(self._highest[slot], self._start(slot))
 
     def _irregular(self, slot: int, number: int) -> Outcome:
-        highest = self._highest[slot]
-        if highest == _UNKNOWN and self._starts is not None:
-            self._unknown.discard(slot)
-            self._starts[slot] = highest = number - 1
+        if self._is_silent(slot):
+            return Outcome.EARLY
+        highest = self._highest_of(slot)
         if number > highest:
             if number > highest + 1:
                 self._gaps.setdefault(slot, []).append((highest + 1, number - 1))

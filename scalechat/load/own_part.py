@@ -7,8 +7,8 @@ import platform
 
 import trio
 
-from scalechat.load.connector import OWN
 from scalechat.load.ending import Ending
+from scalechat.load.failures import OWN
 from scalechat.load.health import cpu_model, cpu_quota_cores
 from scalechat.load.instruments import Instruments
 from scalechat.load.measurement import Measurement
@@ -47,6 +47,7 @@ def own_part(
             in_time=0 if publishing is None else publishing.in_time,
             late=0 if publishing is None else publishing.late,
             failed_dials=sum(failures.values()),
+            never_came=sum(client.never_came and client.failure is not None for client in instruments.clients),
             own_failures=failures.get(OWN, 0),
             failure_example=next((kinds[kind].example for kind in blamed if kind in kinds), None),
         ),

@@ -16,17 +16,9 @@ import trio_websocket
 from scalechat.client.shared_reader import SharedReader
 from scalechat.client.transport import LaneStream
 from scalechat.config import LoadConfig, UsageError, public_values
-from scalechat.load.connector import (
-    Connector,
-    Failure,
-    HungUp,
-    NoTarget,
-    NotOffered,
-    TcpConnector,
-    ephemeral_ports,
-    failure_of,
-)
+from scalechat.load.connector import Connector, NoTarget, TcpConnector, ephemeral_ports
 from scalechat.load.dialects import Dialect, Entered, Names, Refused, Reply
+from scalechat.load.failures import Failure, HungUp, NotOffered, failure_of
 from scalechat.load.health import raise_file_limit
 from scalechat.load.results import Scalar
 from scalechat.wire.frames import masked_frame

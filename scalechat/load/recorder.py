@@ -20,6 +20,7 @@ from scalechat.load.histogram import Histogram
 from scalechat.load.ledger import Outcome, RecipientLedger
 from scalechat.load.plan import Plan
 from scalechat.load.roll import Roll
+from scalechat.load.stays import Until
 from scalechat.load.windows import Key, Windows
 
 
@@ -47,6 +48,8 @@ class Recorder:
         """Numbers that were leapt over and have not come, of all ledgers together."""
         self.refusals: list[tuple[int, int]] = []
         """(publisher, number) of each message of ours that the server refused; kept for other processes."""
+        self.is_silent = False
+        """The other processes were told that nothing more is published here."""
         self.has_ended = False
         """Every account is closed, see `last_account`."""
 
@@ -61,6 +64,8 @@ class Recorder:
         room, slot = self.plan.room_of(client), self.plan.slot_of(client)
         slots = self.roll.published_by[room]
         slots[slot] += 1
+        if not self.plan.rooms_are_whole:
+            self.roll.sendings.add(client, sent_ns)
         expected = self.roll.members[room]
         phase = self._phase_of(intended_ns)
         self.broadcasts.publish(
@@ -83,28 +88,32 @@ class Recorder:
     def sighted(self, publisher: int, number: int, *, size_bytes: int, intended_ns: int, sent_ns: int) -> bool:
         """A member here got a message of another process; the times are of the publisher's clock.
 
-        The first sight of it makes it expected by every member here. False: nobody ever published it.
+        The first sight of it makes it expected by every member that was here. False: nobody ever published it.
         """
         roll = self.roll
         new = roll.elsewhere.see(publisher, number)
         if not new:
             return new is not None
         room = self.plan.room_of(publisher)
-        intended_ns = roll.elsewhere.ours_ns(publisher, intended_ns)
+        intended_ns, sent_ns = (
+            roll.elsewhere.ours_ns(publisher, intended_ns),
+            roll.elsewhere.ours_ns(publisher, sent_ns),
+        )
+        expected, apart = roll.members_owed(publisher, number, sent_ns)
         self.broadcasts.publish(
             publisher,
             number,
             room=room,
             phase=self._phase_of(intended_ns),
             size_bytes=size_bytes,
-            expected=roll.members[room],
-            expected_apart=roll.members_apart[room],
+            expected=expected,
+            expected_apart=apart,
             intended_ns=intended_ns,
-            sent_ns=roll.elsewhere.ours_ns(publisher, sent_ns),
+            sent_ns=sent_ns,
             ours=False,
         )
         if not roll.elsewhere.is_settled:
-            self.counters.expected += roll.members[room]
+            self.counters.expected += expected
         return True
 
     def irregular(self, client: int, outcomes: Sequence[Outcome], deliveries: Sequence[tuple[int, int]]) -> list[bool]:
@@ -147,21 +156,30 @@ class Recorder:
 
     # --- who is there ------------------------------------------------------------------------------------------------
 
-    def join(self, client: int) -> RecipientLedger:
+    def join(self, client: int, at_ns: int = 0) -> RecipientLedger:
         """The client has joined its room: what is published from now on is expected there."""
         # Before the warm-up nobody has published anything, here or elsewhere.
-        return self.roll.join(client, late=self.phase != PhaseNumber.RAMP)
+        return self.roll.join(client, late=self.phase != PhaseNumber.RAMP, at_ns=at_ns)
 
-    def leave(self, client: int, ledger: RecipientLedger, *, until: Sequence[int] | None = None) -> None:
-        """The client has left its room.
-
-        `until`: for each slot the last number that it still must have got; without it, everything published by now.
-        """
+    def leave(self, client: int, ledger: RecipientLedger, at_ns: int, *, until: Until | None = None) -> None:
+        """The client has left its room, and must still have got everything published by now, or what `until` says."""
         if until is not None:
             self.flush()  # What it has got must not be taken for what it has not.
             room, apart = self.plan.room_of(client), self.plan.crowd.is_apart(client)
-            self.counters.expected -= self.broadcasts.excuse(room, until, rooms=self.plan.rooms, apart=apart)
-        self.roll.leave(client, ledger, until=until)
+            after_ns = max(until.before_ns, self.roll.since_ns(ledger))
+            self.counters.expected -= self.broadcasts.excuse(
+                room, until.numbers, rooms=self.plan.rooms, apart=apart, after_ns=after_ns
+            )
+        self.roll.leave(client, ledger, at_ns=at_ns, until=until)
+
+    def place(self, ledger: RecipientLedger, deliveries: Sequence[tuple[int, int]], rows: Sequence[int]) -> None:
+        """Of messages of other processes to a member that came late: see which were sent after that."""
+        # What has no row any more is complete: who was to get it has it.
+        for (slot, number), row in zip(deliveries, rows, strict=False):
+            if ledger.may_begin_with(slot, number):
+                sent_ns = self.broadcasts.sent_ns(row)
+                if sent_ns is not None and sent_ns >= self.roll.since_ns(ledger):
+                    ledger.owe_from(slot, number)
 
     # --- windows -----------------------------------------------------------------------------------------------------
 

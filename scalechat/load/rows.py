@@ -9,9 +9,9 @@ from prometheus_client.samples import Sample
 
 from scalechat.load.broadcast import Broadcast
 from scalechat.load.connection import Connection
-from scalechat.load.connector import OWN
 from scalechat.load.dialects import Names
 from scalechat.load.errors import ErrorKind, ErrorLog
+from scalechat.load.failures import OWN
 from scalechat.load.health import Pulse
 from scalechat.load.histogram import Histogram
 from scalechat.load.recorder import Recorder

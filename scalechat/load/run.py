@@ -174,7 +174,7 @@ class Run:
         begin_ns = self._begin_ns or self._clock() + (0 if self._todo.dialect.confirms else SETTLE_NS)
         self._recorder.steady_from_ns = begin_ns + course.warmup_ns
         self._recorder.steady_until_ns = begin_ns + course.length_ns
-        stage = Stage(config.events, self._plan, self._clients, self._instruments.say)
+        stage = Stage(config.happenings, self._plan, self._clients, self._instruments.say)
         load = self._publishing = Publishing(
             schedule,
             self._clients,
@@ -231,6 +231,7 @@ class Run:
 
     async def _part(self) -> None:
         """Keep the connections until nobody anywhere awaits anything."""
+        self._recorder.is_silent = True
         self._company.announce(self._recorder, final=True)
         await self._company.part()
         self._recorder.settle()

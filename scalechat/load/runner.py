@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from scalechat.config import LoadConfig
 from scalechat.load.company import Alone
 from scalechat.load.conclusion import RunOutcome, conclude
-from scalechat.load.connector import Connector, told_in
+from scalechat.load.connector import Connector
 from scalechat.load.ending import Interruption
+from scalechat.load.failures import told_in
 from scalechat.load.fleet.single_machine import run_processes
 from scalechat.load.live import WRITING, Audience, Nobody
 from scalechat.load.pacing import NowNs, monotonic_ns

@@ -89,8 +89,10 @@ class Speaker:
             answered(self._number)
 
     def catch_up(self) -> None:
-        """It is back: say what has waited."""
+        """It is back: say what has waited, unless that is too late."""
         waiting, self._waiting = self._waiting, None
+        if self._world.recorder.is_silent:
+            return
         for size_bytes, intended_ns in waiting or ():
             self._say(size_bytes, intended_ns, due_ns=None)
 

@@ -62,11 +62,11 @@ class Stragglers:
         self._keep(row)
         return message
 
-    def excuse(self, room: int, until: Sequence[int], *, rooms: int, apart: bool) -> int:
+    def excuse(self, room: int, until: Sequence[int], *, rooms: int, apart: bool, after_ns: int = 0) -> int:
         """See `Broadcasts.excuse`."""
         excused = 0
         for row, message in self._messages.items():
-            if message.refused or message.room != room:
+            if message.refused or message.room != room or message.sent_ns < after_ns:
                 continue
             if message.expected and message.number > until[message.publisher // rooms]:
                 message.expected -= 1

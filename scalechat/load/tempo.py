@@ -36,7 +36,7 @@ class Tempo:
             # The warm-up is for the first step and has its rate.
             factors.append((at_s if index else 0.0, at_s + step.duration_s, step.rate))
             at_s += step.duration_s
-        for event in config.events:
+        for event in config.happenings:
             if isinstance(event, Pause | Burst):
                 begin_s = config.warmup_s + event.at_s
                 factor = event.factor if isinstance(event, Burst) else 0.0

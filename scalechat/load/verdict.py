@@ -58,6 +58,8 @@ class Facts:
     """How wrong this process' clock may be where latencies are measured across machines."""
     failed_dials: int = 0
     """Connections that did not come about."""
+    never_came: int = 0
+    """Clients of which not one did."""
     own_failures: int = 0
     """Those of them for which this machine had no port, open file or memory left."""
     failure_example: str | None = None
@@ -90,6 +92,7 @@ def whole_facts(each: Sequence[Facts]) -> Facts:
         late=sum(facts.late for facts in each),
         clock_error_ns=sum(sorted(facts.clock_error_ns for facts in each)[-2:]),  # of two clocks, one against the other
         failed_dials=sum(facts.failed_dials for facts in each),
+        never_came=sum(facts.never_came for facts in each),
         own_failures=sum(facts.own_failures for facts in each),
         failure_example=next((facts.failure_example for facts in by_blame if facts.failure_example is not None), None),
     )

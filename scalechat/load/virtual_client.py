@@ -16,16 +16,15 @@ What it is to publish meanwhile is its `speaker`'s to keep.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import trio
 
 from scalechat.load.comeback import Comeback
 from scalechat.load.connection import Connection
-from scalechat.load.connector import Failure
 from scalechat.load.dialects import Reply
+from scalechat.load.failures import Failure
 from scalechat.load.inbox import Inbox
 from scalechat.load.speaker import Speaker
+from scalechat.load.stays import Until
 from scalechat.load.surroundings import Surroundings
 from scalechat.wire.messages import Joined, Position
 
@@ -69,8 +68,8 @@ class VirtualClient:
         self._staying = trio.CancelScope()
         self._position: Position | None = None
         """Where the last connection began; `Inbox.seq` goes on from there."""
-        self._until: Sequence[int] | None = None
-        """While it is away and a member: what it must have got if it never comes back, for each slot."""
+        self._until: Until | None = None
+        """While it is away and a member: what it must have got if it never comes back."""
 
     @property
     def connection(self) -> Connection | None:
@@ -91,6 +90,12 @@ class VirtualClient:
     def failure(self) -> Failure | None:
         """Why the newest connection failed, if it did."""
         return None if self._connection is None else self._connection.failure
+
+    @property
+    def never_came(self) -> bool:
+        """Whether it dialed in vain; it does so once, unless a later step wants it again."""
+        connection = self._connection
+        return connection is not None and connection.ordinal == 0 and connection.opened_ns is None
 
     @property
     def longest_gap_ns(self) -> int:
@@ -166,7 +171,7 @@ class VirtualClient:
         """It does not come back."""
         self.is_away = False
         if self._until is not None and self._inbox.ledger is not None:
-            self._world.recorder.leave(self.number, self._inbox.ledger, until=self._until)
+            self._world.recorder.leave(self.number, self._inbox.ledger, self._world.clock(), until=self._until)
             self._until = None
 
     def _settle(self) -> None:
@@ -220,19 +225,19 @@ class VirtualClient:
         connection, ledger, recorder = self._connection, self._inbox.ledger, self._world.recorder
         assert connection is not None
         assert ledger is not None
-        of_own_will = connection.closed_by == "client"
+        of_own_will, gone_ns = connection.closed_by == "client", connection.closed_ns or self._world.clock()
         recorder.counters.open -= 1
         recorder.counters.disconnects += not of_own_will
         if self._leaving:
-            recorder.leave(self.number, ledger)
+            recorder.leave(self.number, ledger, gone_ns)
             return
         self.is_away = self._world.reconnects and not self._retired
         if self.is_away and self._position is not None and self._comeback.resumes:
             published, reached = recorder.roll.published_by[recorder.plan.room_of(self.number)], ledger.reached()
-            # Of what other processes publish nobody here knows more than what has come.
-            self._until = reached if of_own_will else list(map(max, published, reached))
+            self._until = Until(reached) if of_own_will else Until(list(map(max, published, reached)), gone_ns)
+            recorder.roll.be_away()
         else:
-            recorder.leave(self.number, ledger, until=ledger.reached() if of_own_will else None)
+            recorder.leave(self.number, ledger, gone_ns, until=Until(ledger.reached()) if of_own_will else None)
             self._inbox.forget()
         if not self._retired:
             self._world.on_left()

@@ -56,6 +56,8 @@ class Case:
     later_by_place_us: float = 0.0
     """How much later each member hears than the one that joined before it."""
     evicted: int = 0
+    turned_away: int = 0
+    """So many clients were never let in."""
     away: int = 0
     """So many clients lose their connections at 8 s and are back within 2 s, when they get what they missed."""
     missing: int = 0
@@ -148,7 +150,8 @@ def _write_rows(writer: RunWriter, case: Case, rng: random.Random) -> None:
                 join_order=order,
                 tcp_ns=200_000,
                 handshake_ns=handshake,
-                opened_s=intended + (200_000 + handshake) / 1e9,
+                opened_s=None if number < case.turned_away else intended + (200_000 + handshake) / 1e9,
+                close_reason="HTTP 503" if number < case.turned_away else None,
                 closed_s=8.0 if number < case.away else float(case.end_s),
                 close_code=1000,
                 closed_by="client",

@@ -22,6 +22,7 @@ from scalechat.analysis.frames import RunFrames, load_run
 from scalechat.config import CompareConfig, OperationalError, UsageError
 from scalechat.intervals import Estimate, of_runs
 
+from .searches import write_search
 from .synthetic import Case, write_run
 
 P50, P99 = FIGURES[0], FIGURES[1]
@@ -168,6 +169,18 @@ def test_a_directory_of_runs_and_a_pattern_are_sets_of_runs(tmp_path: Path) -> N
     assert len(find_runs(written[0].run.path)) == 1
     with pytest.raises(UsageError, match="no run in"):
         find_runs(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_capacity_search_is_refused_and_its_probes_are_named(tmp_path: Path, finished: bool) -> None:
+    """Whichever side it is on, alone or among runs, and also when it was cut off."""
+    search = write_search(tmp_path / "searches")
+    if not finished:
+        (search / "run.json").unlink()
+    run = write_run(tmp_path / "runs", Case(steady_s=4), 1)
+    for base, new in ((search, run), (run, search)):
+        with pytest.raises(UsageError, match=r"is a capacity search: compare runs, .* in .*probes$"):
+            compare_and_tell(CompareConfig(base=base, new=new), Console(file=io.StringIO()))
 
 
 def test_what_is_said_and_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

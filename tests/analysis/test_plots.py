@@ -101,6 +101,8 @@ def test_the_verdict_gives_its_reasons(analyse: Analyse) -> None:
         tables.verdict(analyse(Case(latency_ms=150)))
     )
     assert "generator CPU 92 %" in words(tables.verdict(analyse(Case(invalid="generator CPU 92 %"))))
+    assert "3 of 200 clients never connected: HTTP 503" in words(tables.verdict(analyse(Case(turned_away=3))))
+    assert "never connected" not in words(tables.verdict(analyse(Case(away=5))))
     assert "unfinished" in words(tables.verdict(analyse(Case(finished=False))))
     assert "interrupted Somebody ended the run" in words(tables.verdict(analyse(Case(interrupted=True))))
 

@@ -213,6 +213,20 @@ def test_an_instance_that_cannot_begin_tells_the_others(
     assert all("error: cannot write the run to" in words for words in said), said
 
 
+def test_unlike_settings_are_told_to_whoever_has_them(
+    server: ServerProcess, redis: RedisServer, tmp_path: Path
+) -> None:
+    """It would wait for its orders until it thinks that nobody came."""
+    meeting = ["--rendezvous", redis.url, "--expected-instances", "2", "--duration", "1"]
+    fleet = [
+        load(server, tmp_path, *meeting, "--instance", i, "--msg-size", size)
+        for i, size in (("0", "300"), ("1", "256"))
+    ]
+    said = [process.communicate(timeout=FINISHED_S)[1] for process in fleet]
+    assert [process.returncode for process in fleet] == [2, 2]
+    assert all("instance 1 was started with msg_size 256 and this one with 300" in words for words in said), said
+
+
 def test_a_place_that_is_taken_and_a_redis_that_is_not_there_are_one_line(
     server: ServerProcess, redis: RedisServer, tmp_path: Path
 ) -> None:

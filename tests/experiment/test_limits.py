@@ -104,6 +104,11 @@ def test_without_cgroups_memory_is_the_process_limit_and_that_is_said(tmp_path: 
         assert "RLIMIT_DATA; the CPU limit does not hold" in here.unheld[0]
 
 
+def test_without_cgroups_only_what_was_wanted_is_said_not_to_hold(tmp_path: Path) -> None:
+    with held(Limits(cpu=0.5), "test", root=tmp_path / "none") as here:
+        assert here.unheld[0].endswith("): the CPU limit does not hold")
+
+
 def test_a_side_has_the_experiments_limits_where_it_has_none() -> None:
     assert Limits(memory_mib=64).over(Limits(cores=[0], memory_mib=512)) == Limits(cores=[0], memory_mib=64)
     assert str(Limits(cores=[0], cpu=0.7, open_files=400)) == "core 0, CPU 70 % of a core, open files 400:400"

@@ -30,6 +30,7 @@ Item = tuple[str, Callable[[], None]] | float | None
 """A frame and what to note when it leaves, a pause in seconds, or a Close."""
 LATE_S: Final = (0.01, 0.7)
 """What comes late comes so much later."""
+SILENCE_S: Final = 0.8
 CLOSE: Final = b"\x88\x02" + struct.pack(">H", 1001)
 """By hand: trio-websocket would no longer hear what the client says before it answers."""
 
@@ -77,6 +78,16 @@ class Broadcaster:
         for at, do in sorted(((at, do) for times, do in planned for at in times), key=itemgetter(0)):
             await trio.sleep_until(at)
             await do()
+
+    async def wait_for_silence(self) -> None:
+        """Carry out what is planned for when nothing is under way, so that both ends agree on what came before it."""
+        taken = 0
+        while not taken or len(self.truth.taken) > taken:
+            taken = len(self.truth.taken)
+            await trio.sleep(SILENCE_S)
+        for _ in range(self.lies.in_silence):
+            await self._cut()
+            await self._close()
 
     async def _cut(self) -> None:
         member = self._anybody()

@@ -23,6 +23,7 @@ async def main(dialect: str, lies: str, truth: Path) -> None:
         async with trio.open_nursery() as nursery:
             listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
             nursery.start_soon(trio.serve_listeners, server.serve, listeners)
+            nursery.start_soon(server.wait_for_silence)
             sys.stdout.write(f"{listeners[0].socket.getsockname()[1]}\n")
             sys.stdout.flush()
             await anext(aiter(signals))

@@ -53,6 +53,8 @@ class Lies:
     """Seconds of Trio's clock: then one connection is cut."""
     closes: Sequence[float] = ()
     """The same, with a Close frame after all that is on its way."""
+    in_silence: int = 0
+    """When nothing has come in for `broadcaster.SILENCE_S`, so many connections are cut, and as many closed."""
     stalls: Sequence[tuple[float, float]] = ()
     """(from, until) in seconds of Trio's clock: what arrives meanwhile is broadcast at the end."""
     seed: int = 0

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scalechat.cli import main
+from scalechat.load.command import interruptible
 from scalechat.load.results import (
     BroadcastRow,
     ConnectionRow,
@@ -125,6 +126,13 @@ def test_ctrl_c_writes_the_run(server: ServerProcess, tmp_path: Path) -> None:
     assert run.manifest is not None
     assert run.manifest.interrupted
     assert run.manifest.ledger.missing == 0
+
+
+async def test_ctrl_c_while_the_run_is_written_is_no_more_than_a_wish() -> None:
+    """It comes when nobody has a turn to hear it, and the run has its verdict all the same."""
+    async with interruptible() as interruption:
+        signal.raise_signal(signal.SIGINT)
+    assert interruption.asked.is_set()
 
 
 def test_a_server_killed_in_the_middle_is_reported(serve_process: ServeProcess, tmp_path: Path) -> None:

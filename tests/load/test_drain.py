@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
@@ -16,6 +18,7 @@ from scalechat.load.company import Alone
 from scalechat.load.drain import GRACE_S, LOOK_S, Drain
 from scalechat.load.plan import Plan
 from scalechat.load.recorder import Recorder
+from scalechat.load.virtual_client import VirtualClient
 
 from .broadcaster import Broadcaster
 from .lies import Lies
@@ -90,3 +93,38 @@ async def test_nobody_waits_for_what_cannot_come(autojump_clock: MockClock) -> N
 async def test_who_is_in_a_hurry_ends_it(autojump_clock: MockClock) -> None:
     draining = Draining(acknowledged=False)
     assert await draining.lasts_on_s(3, draining.hurry.set) == A_LOOK
+
+
+@dataclass
+class Answered:
+    """A client as the attendance sees it: it is there, by a connection that it has had since then."""
+
+    number: int
+    is_open: bool = True
+    is_away: bool = False
+    awaits: bool = False
+    opened_ns: int = 0
+
+    @property
+    def connection(self) -> Answered:
+        return self
+
+
+@pytest.mark.parametrize(
+    "is_open, opened_ns, waits",
+    [(True, 0, True), (True, 49, True), (True, 50, True), (True, 51, False), (False, 0, False)],
+)
+async def test_an_answer_is_awaited_only_where_the_connection_that_took_the_message_is_there(
+    is_open: bool, opened_ns: int, waits: bool, autojump_clock: MockClock
+) -> None:
+    """Everybody has everything; of client 3, who joined by another connection after it had sent, no answer can come."""
+    recorder = Recorder(Plan.of(LoadConfig(clients=4), 1), acknowledged=True)
+    recorder.counters.open = 3 + is_open
+    recorder.published(3, size_bytes=100, intended_ns=50, sent_ns=50, due_ns=50)
+    clients = [Answered(0), Answered(3, is_open, opened_ns=opened_ns)]
+    attendance = Attendance(cast("list[VirtualClient]", clients), 3 + is_open, recorder.counters)
+    assert attendance.is_answered(3, 50) is waits
+    began_s = trio.current_time()
+    await Drain(recorder, attendance, Alone()).wait(MOST_S, trio.Event())
+    assert trio.current_time() - began_s == pytest.approx(MOST_S if waits else GRACE_S)
+    assert recorder.broadcasts.unacknowledged() == [(3, 1, 50)]

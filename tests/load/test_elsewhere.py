@@ -45,16 +45,17 @@ def test_until_a_process_has_told_a_message_may_have_any_number_that_the_plan_al
     assert elsewhere.published(foreign) == 7, "as far as is known here"
 
 
-def test_whose_counts_are_unknown_is_said_until_all_have_told_or_all_is_settled() -> None:
+def test_it_is_complete_when_every_publisher_elsewhere_has_said_its_last_word() -> None:
     """By their slots in the room, which are what a ledger is a list of."""
     plan, elsewhere, (first, second) = shared_room()
     assert list(elsewhere.publishers(0)) == [first, second]
-    assert elsewhere.unknown_slots(0) == [plan.slot_of(first), plan.slot_of(second)]
+    assert elsewhere.slots(0) == {plan.slot_of(first), plan.slot_of(second)}
     elsewhere.announce(first, 3, unowed=[2, 1], refused=[2])
-    assert elsewhere.unknown_slots(0) == [plan.slot_of(second)]
     assert (elsewhere.unowed[first], elsewhere.refused[first]) == ([1, 2], [2])
-    elsewhere.is_settled = True
-    assert elsewhere.unknown_slots(0) == []
+    elsewhere.announce(second, 3, final=False)
+    assert (elsewhere.is_final(first), elsewhere.is_final(second), elsewhere.is_complete) == (True, False, False)
+    elsewhere.announce(second, 4)
+    assert elsewhere.is_complete
 
 
 def test_a_room_that_is_whole_has_no_publishers_elsewhere() -> None:
@@ -70,4 +71,5 @@ def test_times_of_another_machine_are_moved_to_the_clock_of_this_one(shift_ns: i
     assert elsewhere.ours_ns(foreign, 100) == 100
     elsewhere.shift_ns[plan.worker_of(foreign)] = shift_ns
     assert elsewhere.ours_ns(foreign, 100) == 100 + shift_ns
+    assert elsewhere.theirs_ns(foreign, elsewhere.ours_ns(foreign, 100)) == 100
     assert elsewhere.ours_ns(plan.mine()[0], 100) == 100

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from scalechat.config.shared import DURATION_S
 from scalechat.load.conclusion import RunOutcome
 from scalechat.load.results import BroadcastRow, ConnectionRow, EventRow, HistogramRow, TimeseriesRow, read_run
-from scalechat.scenario import Step
+from scalechat.scenario import Burst, ReconnectStorm, Step
 
 from .broadcaster import Broadcaster
 from .fleet.fleets import virtual_fleet
@@ -24,6 +24,7 @@ STEPS = (
     Step(name="rush", duration_s=2, rate=3, measured=False),
     Step(name="evening", duration_s=3, rate=0.5),
 )
+EVENTS = (Burst(at_s=2, for_s=2, factor=2), ReconnectStorm(at_s=4, share=0.5, within_s=0.1))
 LOAD: dict[str, Any] = {
     "clients": 6,
     "msg_frequency_ms": 100.0,
@@ -40,6 +41,21 @@ async def day(tmp_path: Path, processes: int) -> RunOutcome:
     if processes == 1:
         return await virtual_run(server.serve, tmp_path, **LOAD)
     return await virtual_fleet(server.serve, tmp_path, count=processes, **LOAD)
+
+
+async def test_a_day_can_be_tried_in_a_moment(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """Phases and events keep their proportions, at the same rates; how fast a storm comes back is left alone."""
+    server = Broadcaster()
+    outcome = await virtual_run(server.serve, tmp_path, **(LOAD | {"events": EVENTS, "shorten_to_s": 3.5}))
+    run = read_run(outcome.run_dir)
+    assert run.manifest is not None
+    assert [round(phase.end_s - phase.start_s, 2) for phase in run.manifest.phases[1:5]] == [1, 1, 1, 1.5]
+    steady_s = run.manifest.phases[2].start_s
+    when = {row.kind: round(row.t_s - steady_s, 1) for row in run.rows(EventRow)}
+    assert (when["burst"], when["burst_over"], when["storm"]) == (1.0, 2.0, 2.0)
+    assert "again within 0.1 s" in next(row.detail or "" for row in run.rows(EventRow) if row.kind == "storm")
+    messages = Counter(row.phase for row in run.rows(BroadcastRow))
+    assert (messages["morning"], messages["rush"]) == (60, 360)
 
 
 @pytest.mark.parametrize("processes", [1, 3])

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import pytest
 import trio
-import trio_websocket
 import trustme
 from trio.testing import MockClock
 
 from scalechat.config import LoadConfig, OperationalError, UsageError
-from scalechat.load.connector import Failure, TcpConnector, failure_of
+from scalechat.load.connector import TcpConnector
 from scalechat.load.preflight import ports_warning, require_files
 from scalechat.load.results import ErrorRow, TimeseriesRow, read_run
 from scalechat.load.runner import Interruption, run_load
@@ -187,6 +186,7 @@ async def test_a_run_that_lacked_ports_is_invalid_and_counts_them(autojump_clock
     (reason,) = outcome.summary.validity.reasons
     assert reason.code == "generator_connections"
     assert reason.text.startswith("connections that failed on the load client's own machine: 4 (cannot assign")
+    assert "! 4 of 10 clients never connected\n" in printed(outcome)
     rows = list(read_run(outcome.run_dir).rows(TimeseriesRow))
     assert (rows[-1].connect_failures_other_total, max(row.connections_open for row in rows)) == (4, 6)
     assert [row.kind for row in read_run(outcome.run_dir).rows(ErrorRow)] == ["connect_local"]
@@ -197,6 +197,22 @@ async def test_what_connections_failed_for_is_told_at_the_end(autojump_clock: Mo
     outcome = await virtual_run(Broadcaster(lies=Lies(refuse=1.0)).serve, tmp_path, target="plain", clients=4)
     assert outcome.summary.validity.valid
     assert "! connections that did not come about: 4 (" in printed(outcome)
+    assert "); 4 of 4 clients never connected\n" in printed(outcome)
+
+
+async def test_who_comes_back_in_vain_had_been_there(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """Dials that fail after a connection was lost are connections that did not come about, and nobody's absence."""
+    server = Broadcaster(lies=Lies(kills=(2.0,)))
+
+    async def meanwhile(connector: MemoryConnector, _interruption: Interruption) -> None:
+        await trio.sleep(1.5)
+        connector.without_port = range(4)
+        await server.misbehave()
+
+    outcome = await virtual_run(server.serve, tmp_path, meanwhile=meanwhile, target="plain", clients=4)
+    (reason,) = outcome.summary.validity.reasons
+    assert reason.code == "generator_connections"
+    assert outcome.failed_dials is None
 
 
 def test_ports_that_will_not_do_are_a_line() -> None:
@@ -216,23 +232,3 @@ def test_more_clients_than_open_files_are_refused_before_anything_is_opened() ->
     """With the number that would be needed."""
     with pytest.raises(UsageError, match=r"100000000 clients need 100000064 open files"):
         require_files(100_000_000)
-
-
-def test_every_kind_of_failure_has_its_words() -> None:
-    """Groups are looked into, and what is our own fault is not called the server's."""
-    refused = ExceptionGroup("", [ExceptionGroup("", [ConnectionRefusedError(111, "x")])])
-    assert failure_of(refused) == Failure("refused", "connection refused")
-    assert failure_of(OSError(113, "x")) == Failure("other", "no route to host")
-    assert failure_of(OSError(24, "x")) == Failure("local", "too many open files")
-    no_port = failure_of(OSError(99, "x"))
-    assert no_port is not None
-    assert (no_port.kind, no_port.text.partition(":")[0]) == ("local", "cannot assign requested address")
-    assert failure_of(trio.TooSlowError()) == Failure("timeout", "not open in time")
-    rejected = trio_websocket.ConnectionRejected(401, (), None)
-    assert failure_of(rejected) == Failure("rejected", "the server answered HTTP 401 instead of a WebSocket")
-    broken = trio.BrokenResourceError()
-    broken.__cause__ = ssl.SSLError(1, "wrong version")
-    found = failure_of(broken)
-    assert found is not None
-    assert found.text.startswith("no TLS (")
-    assert failure_of(ZeroDivisionError()) is None

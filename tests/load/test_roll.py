@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,8 @@ from scalechat.config import LoadConfig
 from scalechat.load.ledger import RecipientLedger
 from scalechat.load.plan import Plan, Share
 from scalechat.load.roll import Roll
+from scalechat.load.sendings import Sendings
+from scalechat.load.stays import Until
 
 CLIENTS = 6
 
@@ -124,7 +127,7 @@ def test_who_leaves_and_missed_nothing_is_forgotten_but_for_what_it_got() -> Non
         ledger = roll.join(0, late=True)
         roll.published_by[0][0] += 2
         ledger.admit([(0, roll.published_by[0][0] - 1)])
-        roll.leave(0, ledger, until=ledger.reached())
+        roll.leave(0, ledger, until=Until(ledger.reached()))
         assert sys.getrefcount(ledger) == 2, "nobody else has it: the variable and the call are two"
     assert roll.expected == 50
 
@@ -142,7 +145,7 @@ def test_what_is_excused_before_and_after_somebody_left_is_the_same(
     ledger.admit([(0, number) for number in sorted(came)])
     for number in excused if first else ():
         roll.excuse(0, number)
-    roll.leave(0, ledger, until=ledger.reached() if of_own_will else None)
+    roll.leave(0, ledger, until=Until(ledger.reached()) if of_own_will else None)
     for number in () if first else excused:
         roll.excuse(0, number)
     until = max(came, default=0) if of_own_will else published
@@ -161,3 +164,126 @@ def test_what_others_announce_is_owed_to_the_members_of_here() -> None:
     assert {(publisher, first, last) for publisher, first, last, _members, _apart in roll.unseen()} == {
         (publisher, *stretch) for publisher in others for stretch in ((1, 1), (3, 4))
     }
+
+
+@dataclass
+class Member:
+    """One of a split room, as the plainest roll would have it."""
+
+    client: int
+    ledger: RecipientLedger
+    due: set[tuple[int, int]] = field(default_factory=set)
+    got: set[tuple[int, int]] = field(default_factory=set)
+    cut_ns: int = 0
+
+    def reached(self, publisher: int) -> int:
+        return max((number for who, number in self.got if who == publisher), default=0)
+
+    def give_up(self) -> None:
+        """It goes of its own will."""
+        self.due = {(who, number) for who, number in self.due if number <= self.reached(who)}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["send", "send", "send", "join", "cut", "go", "cut for now"]),
+            st.integers(0, CLIENTS - 1),
+            st.sets(st.integers(0, CLIENTS - 1)),
+        ),
+        max_size=25,
+    ),
+    st.integers(-(10**6), 10**6),
+    st.booleans(),
+)
+def test_at_the_edges_of_a_stay_members_are_owed_what_other_processes_sent_meanwhile(
+    steps: list[tuple[str, int, set[int]]], shift_ns: int, told_twice: bool
+) -> None:
+    """Their times are told when all is over, by another clock; who was cut off and never came back left when it was."""
+    plan, roll = roll_of(1, Share(0, 2))
+    mine, others = plan.mine(), [client for client in range(CLIENTS) if not plan.is_mine(client)]
+    roll.elsewhere.shift_ns[1] = shift_ns
+    theirs, told = Sendings(), dict[int, int]()
+    there: dict[int, Member] = {}
+    away: list[Member] = []
+    everybody: list[Member] = []
+    sent: dict[tuple[int, int], int] = {}
+    for now_ns, (step, pick, reached) in enumerate(steps, start=1):
+        client = mine[pick % len(mine)]
+        match step:
+            case "send":
+                publisher = others[pick % len(others)]
+                theirs.add(publisher, now_ns - shift_ns)
+                number = theirs.known(publisher)
+                sent[publisher, number] = now_ns
+                for member in (*there.values(), *away):
+                    member.due.add((publisher, number))
+                for member in there.values():
+                    if member.client in reached:
+                        slot = plan.slot_of(publisher)
+                        if member.ledger.may_begin_with(slot, number):
+                            member.ledger.owe_from(slot, number)
+                        member.ledger.admit([(slot, number)])
+                        member.got.add((publisher, number))
+            case "join" if client not in there:
+                there[client] = Member(client, roll.join(client, late=True, at_ns=now_ns))
+                everybody.append(there[client])
+            case "cut" if client in there:
+                roll.leave(client, there.pop(client).ledger, at_ns=now_ns)
+            case "go" if client in there:
+                member = there.pop(client)
+                roll.leave(client, member.ledger, at_ns=now_ns, until=Until(member.ledger.reached()))
+                member.give_up()
+            case "cut for now" if client in there:
+                member = there.pop(client)
+                member.cut_ns = now_ns
+                away.append(member)
+    end_ns = len(steps) + 1
+    for member in away:
+        until = Until(member.ledger.reached(), member.cut_ns)
+        roll.leave(member.client, member.ledger, at_ns=end_ns, until=until)
+        member.due = {message for message in member.due if sent[message] < member.cut_ns}
+    for _ in range(1 + told_twice):
+        for portion in theirs.told(told):
+            roll.elsewhere.sendings.hear(portion)
+        for publisher in others:
+            roll.elsewhere.announce(publisher, theirs.known(publisher))
+        roll.settle()
+    for member in everybody:
+        assert roll.missed_by(member.client, member.ledger) == len(member.due - member.got)
+    assert roll.expected == sum(len(member.due) for member in everybody)
+    for message, at_ns in sent.items():
+        owed = sum(message in member.due for member in everybody)
+        assert roll.members_owed(*message, at_ns) == (owed, 0)
+    unseen = {(who, number): owed for who, low, high, owed, _apart in roll.unseen() for number in range(low, high + 1)}
+    assert unseen == {message: owed for message in sent if (owed := roll.members_owed(*message, sent[message])[0])}
+
+
+def test_who_came_late_is_owed_nothing_of_a_process_that_never_tells() -> None:
+    """It was lost: then the first of its messages that came is the first that was owed."""
+    plan, roll = roll_of(1, Share(0, 2))
+    client, (publisher, *_) = plan.mine()[0], [client for client in range(CLIENTS) if not plan.is_mine(client)]
+    ledger, slot = roll.join(client, late=True, at_ns=5), plan.slot_of(publisher)
+    for number in (4, 6):
+        assert ledger.may_begin_with(slot, number) is (number == 4)
+        if number == 4:
+            ledger.owe_from(slot, number)
+        ledger.admit([(slot, number)])
+    roll.leave(client, ledger, at_ns=9)
+    roll.settle()
+    assert (roll.expected, roll.missed_by(client, ledger)) == (3, 1)
+
+
+def test_nobody_need_be_asked_when_members_stay_from_the_beginning_to_the_end() -> None:
+    """The times of an hour's messages are told only when somebody came, went, or is away."""
+    plan, roll = roll_of(1, Share(0, 2))
+    client, another = plan.mine()[:2]
+    ledger = roll.join(client, late=False)
+    assert [roll.has_edges, roll.is_edge(ledger)] == [False, False]
+    roll.be_away()
+    assert [roll.has_edges, roll.is_edge(ledger)] == [True, False]
+    assert roll.is_edge(roll.join(another, late=True, at_ns=3))
+    whole = Roll(Plan.of(LoadConfig(clients=2, rooms=2), 1, Share(0, 2)))
+    whole.leave(0, whole.join(0, late=True))
+    whole.be_away()
+    assert not whole.has_edges, "rooms that are whole have nobody to ask"

@@ -146,3 +146,13 @@ def test_without_acknowledgements_the_message_itself_is_waited_for() -> None:
         owner = Owner(world)
         owner.speaker.ask(100, 1 * MS)
         assert owner.inbox.awaited == 1
+
+
+def test_who_is_back_after_its_process_has_said_its_last_word_keeps_what_has_waited(owner: Owner) -> None:
+    """To the other processes it would be a message that nobody published."""
+    owner.is_open, owner.is_away = False, True
+    owner.speaker.publish(100, 1 * MS)
+    owner.world.recorder.is_silent = True
+    owner.is_open, owner.is_away = True, False
+    owner.speaker.catch_up()
+    assert owner.said() == []

@@ -71,6 +71,8 @@ class Searching:
         self._has_measured = False
         self._stopped: str | None = None
         """Why the search cannot go on, apart from an interruption."""
+        self._cut_off: RunOutcome | None = None
+        """The probe that was interrupted."""
 
     async def carry_out(self) -> SearchOutcome:
         """Do it; an interruption ends it early, with what is known.
@@ -84,13 +86,18 @@ class Searching:
             record = SearchRecord(writer, self._config, self._quantity.unit)
             verdict = await self._probe_until_answered(record, writer.run_dir / "probes")
             if not record.has_run:
-                why = self._stopped or "interrupted before the first probe had begun"
-                raise OperationalError(f"{why}: there is nothing to tell", EXIT_INTERRUPTED if not self._stopped else 1)
+                raise OperationalError(self._nothing(), EXIT_INTERRUPTED if not self._stopped else 1)
             summary = record.concluded(verdict, self._sources, self._stopped)
         unit = self._quantity.unit
         return SearchOutcome(
             writer.run_dir, summary.exit_code, answer_text(verdict, unit), summary, unit, tuple(self._tried)
         )
+
+    def _nothing(self) -> str:
+        """Why there is no answer at all, not even an unfinished one."""
+        if self._stopped is None and self._cut_off is not None:
+            return f"interrupted in the first probe: there is no answer; what it measured is in {self._cut_off.run_dir}"
+        return f"{self._stopped or 'interrupted before the first probe had begun'}: there is nothing to tell"
 
     async def _probe_until_answered(self, record: SearchRecord, probes: Path) -> Verdict:
         count = 0
@@ -124,6 +131,7 @@ class Searching:
             return self._unplayed(probe, error), None
         self._has_measured = True
         if self._interruption.asked.is_set():
+            self._cut_off = outcome
             return None, outcome
         return observe(probe.value, outcome, self._slos), outcome
 

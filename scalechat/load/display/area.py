@@ -18,6 +18,8 @@ from scalechat.packing import packed
 
 _TO_END_OF_LINE = "\x1b[K"
 _TO_END_OF_SCREEN = "\x1b[J"
+# In two steps: tmux takes a screen that is erased from its first corner for one that is to be scrolled back to.
+_ALL = f"\r{_TO_END_OF_LINE}\n{_TO_END_OF_SCREEN}\x1b[A"
 
 
 class Line(NamedTuple):
@@ -28,7 +30,12 @@ class Line(NamedTuple):
 
 
 class Area:
-    """See the module's docstring. The cursor stands on the line below it."""
+    """See the module's docstring.
+
+    The cursor rests on the first line: a terminal that becomes lower keeps the line of its cursor in sight and drops
+    what is below, and one that becomes narrower may fold the lines below as it likes. What had scrolled out at the top
+    could not be erased any more.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -41,7 +48,7 @@ class Area:
         try:
             yield
         finally:
-            self._write(self._to_top() + _TO_END_OF_SCREEN)
+            self._write(_ALL)
             self._console.show_cursor(True)
 
     def rendered(self, text: Text) -> Line:
@@ -53,11 +60,13 @@ class Area:
     def draw(self, lines: Sequence[Line]) -> None:
         """Instead of what is there; what does not fit a low terminal is left out at the end."""
         lines = lines[: self._console.height - 1]
-        above = self._to_top()
         self._lines = lines
-        # Nothing is erased before it is written over, so nothing flickers.
-        body = "".join(f"{line.written}{_TO_END_OF_LINE}\n" for line in lines)
-        self._write(above + body + _TO_END_OF_SCREEN)
+        width = self._console.width
+        # Nothing is erased before it is written over, so nothing flickers; and nothing after a line that fills its row,
+        # whose last column a terminal would take.
+        body = "".join(f"{line.written}{_TO_END_OF_LINE if line.columns < width else ''}\n" for line in lines)
+        back = f"\x1b[{len(lines)}A" if lines else ""
+        self._write("\r" + body + _TO_END_OF_SCREEN + back)
 
     def note(self, text: Text) -> None:
         """A line that stays, above; what it is too long by goes on where its words begin."""
@@ -66,16 +75,8 @@ class Area:
         with self._console.capture() as capture:
             for line in folded:
                 self._console.print(Text(" " * indent) + line, highlight=False)
-        above, lines = self._to_top() + _TO_END_OF_SCREEN, self._lines
-        self._lines = ()
-        self._write(above + capture.get())
-        self.draw(lines)
-
-    def _to_top(self) -> str:
-        """Terminals fold lines that have become too wide for them."""
-        width = self._console.width
-        rows = sum(max(1, -(-line.columns // width)) for line in self._lines)
-        return f"\r\x1b[{rows}A" if rows else "\r"
+        self._write(_ALL + capture.get())
+        self.draw(self._lines)
 
     def _write(self, text: str) -> None:
         self._console.file.write(text)

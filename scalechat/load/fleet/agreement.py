@@ -13,6 +13,7 @@ from typing import Final
 
 from scalechat.load.fleet.messages import (
     Account,
+    Asking,
     Begin,
     Clock,
     End,
@@ -27,6 +28,7 @@ from scalechat.load.fleet.messages import (
     Pong,
     Ready,
     Report,
+    Sent,
     Standing,
 )
 from scalechat.load.pacing import NowNs
@@ -81,6 +83,8 @@ class Agreement:
                 return self._next(why)
             case Account():
                 return [(other, Others(index, message)) for other in self.living if other != index]
+            case Asking() | Sent():
+                return [(other, message) for other in self.living if other != index]
             case Report(part=part):
                 self.parts[index] = part
             case Failed(text=text):

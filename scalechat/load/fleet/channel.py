@@ -9,8 +9,15 @@ import trio
 
 _LENGTH: Final = struct.Struct("<I")
 MAX_FRAME: Final = 64 * 1024 * 1024
-"""The largest message is a report or an account: 8 bytes a publisher, and 2.4 kB for each histogram."""
+"""The largest message is a report or an account: 8 bytes a publisher, and 2.4 kB for each histogram. What grows with
+the run is told in portions."""
 _READ: Final = 64 * 1024
+SIGN_S: Final = 1.0
+"""Between two signs of life: a worker pings so often, from its orders to the end of the run, and is answered."""
+SILENCE_S: Final = 10.0
+"""Whoever is silent for so long is gone, for either end. These are ten pings in a row: a process that gets no core for
+ten seconds measures nothing that could be believed, and what takes a coordinator long it does in a thread beside its
+answers. Longer than a Redis may be away, see `redis_channel.AWAY_S`, so that it is Redis that gets the blame."""
 
 
 class Gone(Exception):

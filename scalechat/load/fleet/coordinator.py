@@ -14,11 +14,11 @@ import trio
 from scalechat.config import OperationalError, ScaleChatError
 from scalechat.load.assignment import Assignment
 from scalechat.load.conclusion import RunOutcome, conclude
-from scalechat.load.connector import told_in
 from scalechat.load.ending import Interruption
 from scalechat.load.exposition import LoadCollector, serve_metrics
+from scalechat.load.failures import told_in
 from scalechat.load.fleet.agreement import Agreement, Letter
-from scalechat.load.fleet.channel import Channel, Gone
+from scalechat.load.fleet.channel import SILENCE_S, Channel, Gone
 from scalechat.load.fleet.merging import Merge
 from scalechat.load.fleet.messages import (
     Bye,
@@ -33,6 +33,7 @@ from scalechat.load.fleet.messages import (
     Progress,
     Rows,
     decode_worker,
+    encode,
 )
 from scalechat.load.fleet.post import Post
 from scalechat.load.fleet.settings import require_same
@@ -44,8 +45,6 @@ from scalechat.load.plan import SECOND_NS
 from scalechat.load.results import Reason, RunWriter
 from scalechat.load.verdict import EXIT_GENERATOR, EXIT_INTERRUPTED
 
-SILENCE_S: Final = 10.0
-"""A worker gives a sign of life each second; one that is silent for so long measures nothing that could be believed."""
 START_S: Final = 60.0
 """An interpreter on a busy machine may take so long to start."""
 FAREWELL_S: Final = 5.0
@@ -113,7 +112,7 @@ class Coordinator:
                 if self._failure is not None:
                     raise self._failure
                 self._watcher.wait(WRITING)
-                outcome = self._write()
+                outcome = await trio.to_thread.run_sync(self._write)  # Pings are answered meanwhile.
             except (ScaleChatError, ExceptionGroup) as error:
                 await self._call_off(error)
                 raise
@@ -150,7 +149,12 @@ class Coordinator:
             hello = decode_worker(await peer.channel.receive())
         if not isinstance(hello, Hello):
             raise Gone
-        require_same(todo.config, hello.settings, peer.name)
+        try:
+            require_same(todo.config, hello.settings, peer.name)
+        except OperationalError as error:
+            # Here and not with the others: the conversation with it is over, and it would wait for its orders.
+            await peer.channel.send(encode(CalledOff(str(error), error.exit_code)))
+            raise
         part_dir = self._merge.part_dir(index).resolve()
         self._posts[index].tell(
             Orders(

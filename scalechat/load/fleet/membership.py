@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import trio
@@ -11,6 +11,7 @@ from scalechat.load.ending import Ending, Interruption
 from scalechat.load.fleet.clock import ClockOffset
 from scalechat.load.fleet.messages import (
     Account,
+    Asking,
     Begin,
     Clock,
     End,
@@ -22,6 +23,7 @@ from scalechat.load.fleet.messages import (
     Others,
     Pong,
     Ready,
+    Sent,
 )
 from scalechat.load.fleet.post import Post
 from scalechat.load.plan import Plan
@@ -45,6 +47,13 @@ class Membership:
         self._recorder: Recorder | None = None
         self._ending: Ending | None = None
         self._accounts: dict[int, Account] = {}
+        self._asks = False
+        """The others were told that we have to know when they sent what."""
+        self._is_asked = False
+        """Somebody has to know when we did."""
+        self._has_announced = False
+        self._told: dict[int, int] = {}
+        """See `Sendings.told`."""
         self._shifts: dict[int, int] = {}
         self._lost: set[int] = set()
         self._changed = trio.Event()
@@ -70,6 +79,11 @@ class Membership:
             case Others(index=index, account=account):
                 self._accounts[index] = account
                 self._learn(index)
+            case Asking():
+                self._is_asked = True
+                self._tell_sendings()
+            case Sent(times=times):
+                self._hear_sendings(times)
             case Clock(index=index, offset_ns=offset_ns):
                 self._shifts[index] = self._clock.offset_ns - offset_ns
                 self._learn(index)
@@ -109,6 +123,9 @@ class Membership:
 
     def announce(self, recorder: Recorder, *, final: bool) -> None:
         """See `Company`."""
+        self._has_announced = True
+        self._ask(recorder)
+        self._tell_sendings()
         split = not self._plan.rooms_are_whole
         published = [self._published(recorder, publisher) for publisher in self._publishers(self._plan.share.index)]
         unowed = recorder.unowed() if final else recorder.refusals  # an ack may come yet
@@ -118,12 +135,12 @@ class Membership:
     @property
     def has_told(self) -> bool:
         """See `Company`."""
-        return all(index in self._accounts or index in self._lost for index in self._others())
+        return all(index in self._lost or self._has_told(index) for index in self._others())
 
     async def part(self) -> None:
         """See `Company`."""
         with trio.move_on_after(self._patience_s):
-            while not all(self._is_done(index) for index in self._others()):
+            while not self._is_done():
                 await self._changed.wait()
 
     # --- how ----------------------------------------------------------------------------------------------------------
@@ -131,9 +148,39 @@ class Membership:
     def _others(self) -> list[int]:
         return [index for index in range(self._plan.share.count) if index != self._plan.share.index]
 
-    def _is_done(self, index: int) -> bool:
+    def _has_told(self, index: int) -> bool:
+        """Also when it sent what it says that it has published, if we asked."""
         account = self._accounts.get(index)
-        return index in self._lost or (account is not None and account.final)
+        if account is None or self._recorder is None:
+            return False
+        known = self._recorder.roll.elsewhere.sendings.known
+        told = zip(self._publishers(index), account.published, strict=False)  # of whole rooms nothing is said
+        return not self._asks or all(known(publisher) >= published for publisher, published in told)
+
+    def _is_done(self) -> bool:
+        """Nobody awaits anything, and what has come and gone here meanwhile was asked about."""
+        if self._recorder is not None:
+            self._ask(self._recorder)
+        final = (index in self._lost or self._accounts[index].final for index in self._others())
+        return self.has_told and all(final)
+
+    def _ask(self, recorder: Recorder) -> None:
+        if recorder.roll.has_edges and not self._asks:
+            self._asks = True
+            self._post.tell(Asking())
+
+    def _tell_sendings(self) -> None:
+        """Before that nobody needs them, and the machine is busy."""
+        if self._is_asked and self._has_announced and self._recorder is not None:
+            for times in self._recorder.roll.sendings.told(self._told):
+                self._post.tell(Sent(times))
+
+    def _hear_sendings(self, times: Sequence[tuple[int, bytes]]) -> None:
+        if self._recorder is not None:
+            elsewhere = self._recorder.roll.elsewhere
+            elsewhere.sendings.hear(times)
+            if elsewhere.is_settled and self.has_told:
+                self._recorder.settle()
 
     def _publishers(self, index: int) -> list[int]:
         plan = self._plan

@@ -1,8 +1,9 @@
 """What coordinator and workers say to each other: MessagePack, one message a frame.
 
 A worker says, in this order: `Hello`, `Standing`, `Ready`, `Account`…, `Report`; in between `Ping`, `Progress`,
-`Counted`, `Note`, `Forlorn`, `Rows`; and instead of any of it `Failed`. The coordinator: `Orders`, `Go`, `Begin`,
-`Others`…, `Bye`; in between `Pong`, `Lost`, `Interrupt`, `End`; and instead of any of it `CalledOff`.
+`Counted`, `Note`, `Forlorn`, `Asking`, `Sent`, `Rows`; and instead of any of it `Failed`. The coordinator: `Orders`,
+`Go`, `Begin`, `Others`…, `Bye`; in between `Pong`, `Lost`, `Interrupt`, `End`, and what others said of `Asking` and
+`Sent`; and instead of any of it `CalledOff`.
 """
 
 from __future__ import annotations
@@ -60,6 +61,17 @@ class Account(_Message, frozen=True):
     final: bool
     refused: list[tuple[int, int]] = []
     """Those of them that the server refused."""
+
+
+class Asking(_Message, frozen=True):
+    """It has to know when the others' messages were sent: members of its came or went meanwhile."""
+
+
+class Sent(_Message, frozen=True):
+    """When messages were sent, because somebody asked. Those of an `Account` are told before it."""
+
+    times: list[tuple[int, bytes]]
+    """See `Sendings.told`."""
 
 
 class Ping(_Message, frozen=True):
@@ -195,8 +207,10 @@ class CalledOff(_Message, frozen=True):
     exit_code: int
 
 
-FromWorker = Hello | Standing | Ready | Forlorn | Account | Ping | Progress | Counted | Note | Rows | Report | Failed
-FromCoordinator = Orders | Go | Begin | Others | Clock | Lost | End | Interrupt | Pong | Bye | CalledOff
+_Started = Hello | Standing | Ready
+_Going = Ping | Progress | Counted | Note | Forlorn
+FromWorker = _Started | _Going | Account | Asking | Sent | Rows | Report | Failed
+FromCoordinator = Orders | Go | Begin | Others | Asking | Sent | Clock | Lost | End | Interrupt | Pong | Bye | CalledOff
 
 
 def encode(message: FromWorker | FromCoordinator) -> bytes:

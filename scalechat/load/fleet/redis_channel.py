@@ -22,10 +22,10 @@ POLL_S: Final = 0.02
 WAITING_MAX: Final = 16
 """Messages that wait in Redis for one reader; with chunks of 256 kB these are 4 MB."""
 TTL_MS: Final = 60_000
-"""Far longer than anybody is silent, see `coordinator.SILENCE_S`."""
+"""Far longer than anybody is silent, see `channel.SILENCE_S`."""
 AWAY_S: Final = 8.0
 """A Redis that is away for longer has lost us the run: nobody could tell a worker that lives from one that does not.
-Shorter than `coordinator.SILENCE_S`, so that it is Redis that gets the blame."""
+Shorter than `channel.SILENCE_S`, so that it is Redis that gets the blame."""
 ANSWER_S: Final = 2.0
 
 # Whether a message was taken before is what its number says; how far the reader has come likewise.

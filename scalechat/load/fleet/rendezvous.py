@@ -18,8 +18,8 @@ from coredis.retry import NoRetryPolicy
 
 from scalechat.config import LoadConfig, OperationalError, ScaleChatError
 from scalechat.load.conclusion import RunOutcome
-from scalechat.load.connector import leaves, told_in
 from scalechat.load.ending import Interruption
+from scalechat.load.failures import leaves, told_in
 from scalechat.load.fleet.channel import Gone
 from scalechat.load.fleet.coordinator import Coordinator, Peer, boot_id
 from scalechat.load.fleet.messages import Bye, CalledOff, Hello, encode

@@ -13,9 +13,10 @@ import trio
 
 from scalechat.config import LoadConfig, OperationalError, ScaleChatError
 from scalechat.load.assignment import Assignment, Beginning
-from scalechat.load.connector import Connector, leaves, told_in
+from scalechat.load.connector import Connector
 from scalechat.load.ending import Interruption
-from scalechat.load.fleet.channel import Channel, Gone
+from scalechat.load.failures import leaves, told_in
+from scalechat.load.fleet.channel import SIGN_S, SILENCE_S, Channel, Gone
 from scalechat.load.fleet.clock import ClockOffset
 from scalechat.load.fleet.membership import Membership
 from scalechat.load.fleet.messages import (
@@ -42,14 +43,10 @@ from scalechat.load.results import RunWriter
 from scalechat.load.run import Run
 from scalechat.load.setting_out import assign, unless_asked
 
-PING_S: Final = 1.0
-"""Between two signs of life, which are measurements of the clock as well."""
 COUNTED_S: Final = 1.0
 MEASURING_S: Final = 0.02
 MEASUREMENTS: Final = 10
 """Before the start: so many measurements of the clock, so quickly."""
-PATIENCE_S: Final = 120.0
-"""A coordinator answers each ping, but for the time in which it puts the parts together."""
 CHUNK_BYTES: Final = 256 * 1024
 """Of a table that is shipped: far below what any channel takes at once."""
 FAREWELL_S: Final = 5.0
@@ -172,8 +169,11 @@ class Worker:
 
     async def _hear(self, member: Membership) -> None:
         while self._bye is None:
-            with trio.fail_after(PATIENCE_S):
-                frame = await self._channel.receive()
+            try:
+                with trio.fail_after(SILENCE_S):
+                    frame = await self._channel.receive()
+            except trio.TooSlowError:
+                raise Gone(f"instance 0 was silent for {SILENCE_S:g} s") from None
             message = decode_coordinator(frame)
             if isinstance(message, CalledOff):
                 raise _called_off(message)
@@ -190,7 +190,7 @@ class Worker:
                 await trio.sleep(MEASURING_S)
         while True:
             self._post.tell(offset.ask())
-            await trio.sleep(PING_S)
+            await trio.sleep(SIGN_S)
 
     async def _ship(self, part_dir: Path) -> None:
         """Send the tables; a chunk follows when the one before was taken, so that no memory fills with them."""
@@ -235,7 +235,7 @@ def _reason(error: BaseException, kept: Path | None = None) -> ScaleChatError | 
     """What a person should know of an error, or of a group; None for a bug of ours."""
     if (told := told_in(error)) is not None:
         return told
-    gone = next((leaf for leaf in leaves(error) if isinstance(leaf, Gone | trio.TooSlowError)), None)
+    gone = next((leaf for leaf in leaves(error) if isinstance(leaf, Gone)), None)
     if gone is None:
         return None
     where = f"; its tables so far are in {kept}" if kept is not None else ""

@@ -122,6 +122,21 @@ async def test_an_interrupted_search_keeps_what_it_has_measured(autojump_clock: 
     assert len(list((found.search_dir / "probes").iterdir())) == 3
 
 
+async def test_a_search_interrupted_in_its_first_probe_says_where_that_is(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """There is no answer, and what was measured is a run like any other."""
+
+    async def interrupt(_connector: MemoryConnector, interruption: Interruption) -> None:
+        await trio.sleep(3)
+        interruption.request()
+
+    with pytest.raises(OperationalError, match="interrupted in the first probe: there is no answer") as ended:
+        await virtual_search(Broadcaster(), tmp_path, clients=4, meanwhile=interrupt)
+    assert ended.value.exit_code == 105
+    assert read_run(Path(str(ended.value).rpartition(" ")[2])).finished
+
+
 async def test_between_probes_the_search_waits_until_the_server_is_calm(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:

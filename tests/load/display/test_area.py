@@ -11,12 +11,25 @@ from rich.text import Text
 from scalechat.load.display.area import Area, Line
 
 
+class Screen(pyte.Screen):
+    """What tmux takes for a new screen, it keeps to be scrolled back to."""
+
+    def __init__(self, columns: int, lines: int) -> None:
+        self.scrolled: list[str] = []
+        super().__init__(columns, lines)
+
+    def erase_in_display(self, how: int = 0, *args: object, **kwargs: object) -> None:
+        if how == 0 and (self.cursor.x, self.cursor.y) == (0, 0):
+            self.scrolled += [line for line in self.display if line.strip()]
+        super().erase_in_display(how, *args, **kwargs)
+
+
 class Terminal(io.StringIO):
     """Shows what is written to it."""
 
     def __init__(self, columns: int, lines: int) -> None:
         super().__init__()
-        self.screen = pyte.Screen(columns, lines)
+        self.screen = Screen(columns, lines)
         self._stream = pyte.Stream(self.screen)
 
     def write(self, text: str) -> int:
@@ -36,6 +49,23 @@ def area_of(columns: int = 40, lines: int = 6) -> tuple[Area, Terminal, Console]
 
 def ready(area: Area, *texts: str) -> list[Line]:
     return [area.rendered(Text(text)) for text in texts]
+
+
+def resize(terminal: Terminal, console: Console, columns: int, rows: list[str], *, cursor: int) -> None:
+    """The terminal has another size and shows these rows, with the cursor in the row of that number."""
+    terminal.screen.reset()
+    terminal.screen.resize(len(rows), columns)
+    terminal.write("\n".join(rows) + f"\x1b[{cursor + 1};1H")
+    console.size = ConsoleDimensions(columns, len(rows))
+
+
+def lower(terminal: Terminal, console: Console, lines: int) -> list[str]:
+    """As terminals do it: rows below the cursor go first, then those at the top, which can be scrolled back to."""
+    shown, cursor = terminal.shown, terminal.screen.cursor.y
+    rows = shown[: max(lines, cursor + 1)]
+    scrolled, rows = rows[:-lines], rows[-lines:]
+    resize(terminal, console, terminal.screen.columns, rows, cursor=cursor - len(scrolled))
+    return scrolled
 
 
 def test_what_is_drawn_takes_the_place_of_what_was() -> None:
@@ -88,12 +118,34 @@ def test_lines_that_a_narrower_terminal_folds_are_drawn_over() -> None:
         area.note(Text("a note"))
         area.draw(ready(area, "x" * 30, "y" * 30))
         folded = ["a note", "x" * 20, "x" * 10, "y" * 20, "y" * 10]
-        terminal.screen.reset()
-        terminal.screen.resize(8, 20)
-        terminal.write("\n".join(folded) + "\n")
-        console.size = ConsoleDimensions(20, 8)
+        resize(terminal, console, 20, folded + [""] * 3, cursor=1)
         area.draw(ready(area, "x" * 20, "y" * 20))
         assert terminal.shown == ["a note", "x" * 20, "y" * 20, "", "", "", "", ""]
+
+
+def test_a_terminal_that_becomes_lower_keeps_no_old_lines_to_scroll_back_to() -> None:
+    """What stood above may scroll away; of the area there is the new one, once."""
+    area, terminal, console = area_of(lines=9)
+    texts = [f"line {number}" for number in range(6)]
+    with area.opened():
+        area.note(Text("a note"))
+        area.draw(ready(area, *texts))
+        assert lower(terminal, console, 4) == []
+        area.draw(ready(area, *texts))
+        assert terminal.shown == ["line 0", "line 1", "line 2", ""]
+        assert lower(terminal, console, 2) == []
+        area.draw(ready(area, *texts))
+        assert terminal.shown == ["line 0", ""]
+    assert terminal.shown == ["", ""]
+
+
+def test_what_is_gone_cannot_be_scrolled_back_to() -> None:
+    """Not in tmux either, where the area fills the screen."""
+    area, terminal, _ = area_of()
+    with area.opened():
+        area.draw(ready(area, "one", "two"))
+        area.note(Text("a note"))
+    assert terminal.screen.scrolled == []
 
 
 def test_a_line_is_never_folded() -> None:

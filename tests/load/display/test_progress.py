@@ -81,7 +81,7 @@ async def test_a_terminal_shows_the_run_as_it_goes_and_leaves_only_notes_behind(
     assert "0:17  \x1b[0ma storm\n" in screen
     for words in ("steady", "18 s left", "1,000 of 1,000", "20,012", "1.25 ms", "12 ms", "0 missing", "41% of a core"):
         assert words in screen
-    assert stream.getvalue().endswith("\x1b[J\x1b[?25h")  # the lines are erased, the cursor is back
+    assert stream.getvalue().endswith("\x1b[J\x1b[A\x1b[?25h")  # the lines are erased, the cursor is back
 
 
 async def test_a_terminal_that_cannot_move_its_cursor_is_a_log() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scalechat.load.fleet.agreement import BEGIN_IN_NS, GO_IN_NS, Agreement, Letter
 from scalechat.load.fleet.messages import (
     Account,
+    Asking,
     Begin,
     Clock,
     End,
@@ -21,6 +22,7 @@ from scalechat.load.fleet.messages import (
     Ping,
     Pong,
     Ready,
+    Sent,
     Standing,
 )
 
@@ -76,6 +78,15 @@ def test_an_account_is_passed_on_to_the_others() -> None:
     fleet.lose(3, "killed")
     account = Account([1, 2], [], final=True)
     assert fleet.hear(1, account) == [(0, Others(1, account)), (2, Others(1, account))]
+
+
+def test_who_asks_when_messages_were_sent_asks_everybody_and_everybody_hears_the_answers() -> None:
+    """So one that asks later has heard them."""
+    fleet = started(4)
+    fleet.lose(3, "killed")
+    sent = Sent([(5, b"12345678")])
+    assert fleet.hear(1, Asking()) == [(0, Asking()), (2, Asking())]
+    assert fleet.hear(0, sent) == [(1, sent), (2, sent)]
 
 
 def test_the_run_ends_early_when_nobody_has_a_connection_left() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,69 +15,16 @@ from scalechat.load.results import (
     BroadcastRow,
     ConnectionRow,
     EventRow,
-    HealthRow,
     HistogramRow,
     TimeseriesRow,
     read_run,
 )
-from scalechat.scenario import Churning, ReconnectStorm
+from scalechat.scenario import ReconnectStorm
 from tests.load.broadcaster import Broadcaster
 from tests.load.fleet.fleets import virtual_fleet
+from tests.load.fleet.test_exactness import faulty_fleet, require_equal
 from tests.load.lies import Lies
-from tests.load.test_exactness import FAULTS as ALL_FAULTS
-from tests.load.test_exactness import require_distribution
-from tests.load.test_exactness_churning import COMING_BACK
 from tests.load.worlds import Memory, virtual_run
-
-FAULTS = ("reorder", "phantom", "reject", "renege", "mute", "kill", "everything")
-
-
-async def faulty_fleet(lies: Lies, out: Path, *, v1: bool, **options: object) -> tuple[RunOutcome, Broadcaster]:
-    server = Broadcaster(v1=v1, lies=lies)
-
-    async def meanwhile(_workers: list[trio.CancelScope], _interruption: Interruption) -> None:
-        await server.misbehave()
-
-    shape: dict[str, object] = {"clients": 9, "rooms": 2, "publishers": 7, "msg_frequency_ms": 100.0, "drain_s": 4.0}
-    target = "scalechat" if v1 else "plain"
-    outcome = await virtual_fleet(server.serve, out, meanwhile=meanwhile, **(shape | {"target": target} | options))  # type: ignore[arg-type]
-    return outcome, server
-
-
-def require_equal(outcome: RunOutcome, server: Broadcaster) -> None:
-    """The ledger of all workers is the truth, and the rows of all workers add up to it."""
-    ledger, run = outcome.manifest.ledger, read_run(outcome.run_dir)
-    truth: dict[str, int | None] = dict(server.truth.figures())
-    if not server.v1:
-        truth |= dict.fromkeys(("acked", "rejected", "unacked"))
-    assert {name: getattr(ledger, name) for name in truth} == truth
-    broadcasts = list(run.rows(BroadcastRow))
-    assert len({row.msg_id for row in broadcasts}) == ledger.published
-    assert max(Counter((row.msg_id, row.worker_id) for row in broadcasts).values()) == 1
-    assert sum(row.delivered for row in broadcasts) == ledger.delivered
-    assert {row.worker_id for row in run.rows(HealthRow)} == {"0", "1", "2"}
-    newest = {row.worker_id: row for row in run.rows(TimeseriesRow)}
-    assert sum(row.delivered_total for row in newest.values()) == ledger.delivered
-    assert sum(row.expected_total or 0 for row in newest.values()) == ledger.expected
-    if not server.lies.kills:
-        # Who goes while others publish is expected to have got what it got of other processes' messages.
-        assert sum(row.expected for row in broadcasts) == ledger.expected
-        require_distribution(run, ledger)
-    for name, entry in outcome.manifest.files.items():
-        if entry.rows is not None:
-            assert (outcome.run_dir / name).read_bytes().count(b"\n") == entry.rows + 1
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_the_ledger_of_three_workers_is_the_truth(fault: str, autojump_clock: MockClock, tmp_path: Path) -> None:
-    """Every member of a room counts the messages of all publishers, whichever process they are in."""
-    lies = ALL_FAULTS[fault]
-    if fault == "everything":
-        # Of what other processes publish, a member that is lost in a stall can only count what it got before.
-        lies = replace(lies, kills=())
-    outcome, server = await faulty_fleet(lies, tmp_path, v1=True)
-    assert server.truth.published > 100
-    require_equal(outcome, server)
 
 
 async def test_what_waited_for_its_publisher_to_be_back_is_no_phantom_to_the_others(
@@ -106,19 +51,6 @@ async def test_a_refusal_ends_nobody_s_drain_later(autojump_clock: MockClock, tm
     require_equal(outcome, server)
 
 
-@pytest.mark.parametrize("fault", ["honest", "lossy", "reneging"])
-async def test_those_who_come_back_are_counted_as_exactly(
-    fault: str, autojump_clock: MockClock, tmp_path: Path
-) -> None:
-    """Who resumes is one member over all its connections, to the messages of every process."""
-    churning = Churning(share=0.5, every_s=0.7, away_s=0.2)
-    outcome, server = await faulty_fleet(
-        COMING_BACK[fault], tmp_path, v1=True, clients=12, publishers=6, kinds=(churning,)
-    )
-    assert sum(row.reconnect_of is not None for row in read_run(outcome.run_dir).rows(ConnectionRow)) > 15
-    require_equal(outcome, server)
-
-
 async def test_a_closed_loop_of_several_processes_is_one(autojump_clock: MockClock, tmp_path: Path) -> None:
     """It is said once, and everybody in every process waits for its own answer."""
     watcher = Memory()
@@ -131,12 +63,6 @@ async def test_a_closed_loop_of_several_processes_is_one(autojump_clock: MockClo
     slow = [row for row in read_run(outcome.run_dir).rows(BroadcastRow) if (row.delivery_last_ns or 0) > 1e9]
     assert len({row.msg_id for row in slow}) == len({row.publisher for row in slow}) == 9
     assert outcome.manifest.ledger.missing == 0
-
-
-async def test_a_plain_server_is_counted_as_exactly(autojump_clock: MockClock, tmp_path: Path) -> None:
-    """Without acknowledgements, and also when hardly anything arrives: what nobody here ever saw is known as well."""
-    lies = Lies(drop=0.6, duplicate=0.05, reorder=0.05, corrupt=0.1)
-    require_equal(*await faulty_fleet(lies, tmp_path, v1=False))
 
 
 async def test_a_message_that_no_worker_saw_has_a_row_for_each(autojump_clock: MockClock, tmp_path: Path) -> None:

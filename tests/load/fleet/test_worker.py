@@ -14,7 +14,7 @@ from trio.testing import MockClock, memory_stream_pair
 
 from scalechat.config import LoadConfig, OperationalError, UsageError
 from scalechat.load.ending import Interruption
-from scalechat.load.fleet.channel import Gone, StreamChannel
+from scalechat.load.fleet.channel import SILENCE_S, Gone, StreamChannel
 from scalechat.load.fleet.messages import (
     Account,
     Begin,
@@ -36,7 +36,7 @@ from scalechat.load.fleet.messages import (
     decode_worker,
     encode,
 )
-from scalechat.load.fleet.worker import PATIENCE_S, Worker
+from scalechat.load.fleet.worker import Worker
 from scalechat.load.own_part import this_worker
 from scalechat.scenario import Probe
 from tests.load.broadcaster import Broadcaster
@@ -161,9 +161,9 @@ async def test_a_coordinator_that_says_nothing_any_more_is_as_good_as_gone(
     """It would have answered a ping."""
     async with worker(tmp_path) as chief:
         await chief.order()
-        with pytest.raises(OperationalError, match="instance 0 is gone: this part of the run was ended"):
+        with pytest.raises(OperationalError, match=r"^instance 0 was silent for 10 s: this part of the run was ended"):
             await chief.outcome()
-        assert trio.current_time() == pytest.approx(PATIENCE_S)
+        assert trio.current_time() == pytest.approx(SILENCE_S)
 
 
 async def test_where_a_disk_is_shared_the_tables_stay_and_only_the_report_is_sent(
