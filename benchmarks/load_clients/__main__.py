@@ -18,8 +18,10 @@ from benchmarks import machine, results
 from benchmarks.load_clients import others, rows, tables
 from benchmarks.load_clients.figures import Sitting
 from benchmarks.machine import ROOT
+from benchmarks.meter import MeterFailed, build
 from benchmarks.process import choose_cores, raise_file_limit
 from benchmarks.publish import write_blocks
+from benchmarks.run import Bench
 
 DOCUMENT = ROOT / "docs/performance.md"
 RECORD = results.DIRECTORY / "load-clients.json"
@@ -39,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     limit, cores = raise_file_limit(), choose_cores()
     others.BUILD.mkdir(exist_ok=True)
+    try:
+        bench = Bench(build(others.BUILD), others.BUILD, cores)
+    except MeterFailed as failure:
+        parser.exit(1, f"the meter of the servers' comparison: {failure}\n")
     log = others.BUILD / "server.log"
     here, began = machine.look(limit), datetime.now(UTC).isoformat(timespec="seconds")
     sitting = Sitting(
@@ -49,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commit=machine.commit(),
         machine=here,
         rows=[
-            rows.measure(scenario, cores, log, rounds=options.rounds, file_limit=limit)
+            rows.measure(scenario, bench, log, rounds=options.rounds, file_limit=limit)
             for scenario in rows.SCENARIOS
             if scenario.name in options.only
         ],

@@ -23,6 +23,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Clients that were not connected to the end."""
     server_cpu_s: float = 0.0
     """The same of the server's process; 0 where nobody looked."""
+    compared_cpu_us: float | None = None
+    """The server's CPU per delivery in the same scenario of the servers' comparison, in the same round."""
+    compared_per_s: float | None = None
+    """Deliveries a second there."""
     loop_lag_p99_ms: float | None = None
     wrong: int = 0
     """Deliveries that the client says were missing, duplicated, reordered or not as they were sent."""

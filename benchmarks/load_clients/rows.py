@@ -1,8 +1,9 @@
 """What our own load client has to reach, and the scenarios that show it.
 
 Throughput and CPU are of one core of the client beside one core of the server, in the same run. Who of the two is
-cheaper is asked in closed loops, as in the first two rows of the engine's benchmark: there the faster one waits for the
-slower one, while in an open loop beyond what either can do both cores are full whatever they cost.
+cheaper is asked in closed loops, those of the first two rows of the servers' comparison, and against what a delivery
+costs the server *there*, where the meter in C drives it, played anew in each round. In the run itself both cores are
+full, whatever either costs: the one that is ahead does its work in smaller pieces.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from typing import Final, Literal
 
 import msgspec
 
-from benchmarks import machine
+from benchmarks import machine, servers
+from benchmarks import scenarios as comparison
 from benchmarks.load_clients.figures import Figures, Row
 from benchmarks.load_clients.ours import Load, rss_of_one_kb, scalechat
-from benchmarks.load_clients.serving import served
-from benchmarks.process import Cores
+from benchmarks.load_clients.serving import OURS, served
+from benchmarks.run import Bench
+from benchmarks.run import measure as play
 
 THOUSAND: Final = 1_000
 DESCRIPTORS_BESIDES: Final = 150
@@ -37,6 +40,8 @@ class Scenario:
     title: str
     clients: int = THOUSAND
     messages_per_s: float
+    compared: str | None = None
+    """The scenario of the servers' comparison that it is."""
     options: Mapping[str, object] = field(default_factory=dict)
     """For the load client, besides."""
     module: str = "scalechat"
@@ -55,12 +60,14 @@ SCENARIOS: Final = (
         name="fan-out",
         title="1 room × 1,000, 16 publishers × 1 in flight",
         messages_per_s=16_000,
+        compared="fan-out",
         options={"--publishers": 16, "--loop": "closed"},
     ),
     Scenario(
         name="many-publishers",
         title="1 room × 1,000, 200 publishers × 1 in flight",
         messages_per_s=100_000,
+        compared="many-publishers",
         options={"--publishers": 200, "--loop": "closed"},
     ),
     Scenario(
@@ -112,13 +119,14 @@ class Bar:
 
 
 def _against_server(run: Figures) -> float:
-    """The client's CPU time over the server's, for the same deliveries."""
-    return run.cpu_s / run.server_cpu_s if run.server_cpu_s else float("inf")
+    """The client's CPU per delivery over the server's in the servers' comparison."""
+    return run.cpu_us / run.compared_cpu_us if run.compared_cpu_us else float("inf")
 
 
+AGAINST_SERVER: Final = "CPU per verified delivery, against the server's own in the servers' comparison"
 BARS: Final = (
-    Bar("fan-out", "CPU per verified delivery, against the server's own", "×", "less", 1.0, _against_server),
-    Bar("many-publishers", "CPU per verified delivery, against the server's own", "×", "less", 1.0, _against_server),
+    Bar("fan-out", AGAINST_SERVER, "×", "less", 1.0, _against_server),
+    Bar("many-publishers", AGAINST_SERVER, "×", "less", 1.0, _against_server),
     Bar("equal", "verified deliveries/s", "k", "more", 1_000, lambda run: run.per_s / THOUSAND),
     Bar("parsing", "verified deliveries/s", "k", "more", 500, lambda run: run.per_s / THOUSAND),
     Bar("part-busy", "loop lag p99", "ms", "less", 10, lambda run: run.loop_lag_p99_ms or float("inf")),
@@ -132,8 +140,9 @@ def middle(row: Row, figure: Callable[[Figures], float]) -> float:
     return median(map(figure, row.runs))
 
 
-def measure(scenario: Scenario, cores: Cores, log: Path, *, rounds: int, file_limit: int) -> Row:
+def measure(scenario: Scenario, bench: Bench, log: Path, *, rounds: int, file_limit: int) -> Row:
     """Run it `rounds` times, each with a server of its own."""
+    cores = bench.cores
     clients = min(scenario.clients, file_limit - DESCRIPTORS_BESIDES)
     title = scenario.title if clients == scenario.clients else f"{scenario.title} (here {clients:,})"
     row = Row(name=scenario.name, title=title, commit=machine.commit(), runs=[])
@@ -141,10 +150,23 @@ def measure(scenario: Scenario, cores: Cores, log: Path, *, rounds: int, file_li
         with served(scenario.module, cores, log) as (port, pid):
             load = Load(port, pid, clients, scenario.messages_per_s, cores.meter)
             run = _run(scenario, load)
+        if scenario.compared is not None:
+            run = _beside(run, scenario.compared, bench)
         row.runs.append(run)
         told = f"{run.per_s:,.0f}/s, {run.cpu_us:.3f} µs, server {run.server_cpu_us:.3f} µs, busy {run.busy:.0%}"
+        if run.compared_cpu_us is not None and run.compared_per_s is not None:
+            told += f" (in the comparison {run.compared_per_s:,.0f}/s, {run.compared_cpu_us:.3f} µs)"
         print(f"{scenario.name}: {told}, lag {run.loop_lag_p99_ms} ms, wrong {run.wrong}", file=sys.stderr, flush=True)
     return row
+
+
+def _beside(run: Figures, compared: str, bench: Bench) -> Figures:
+    """The run, and what the server does in the servers' comparison right after it."""
+    reading = play(comparison.BY_NAME[compared], servers.BY_NAME[OURS], 1, bench).reading
+    if reading is None:
+        return run
+    cpu_us = comparison.cpu_us_per_delivery(reading)
+    return msgspec.structs.replace(run, compared_cpu_us=cpu_us, compared_per_s=reading.deliveries_per_s)
 
 
 def _run(scenario: Scenario, load: Load) -> Figures:

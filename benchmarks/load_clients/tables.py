@@ -32,7 +32,7 @@ def bars_block(sitting: Sitting) -> str:
 def rows_block(sitting: Sitting) -> str:
     """Every scenario in full."""
     head = ["", "k deliveries/s", "CPU per delivery, µs", "range", "the server's", "core busy", "the server's"]
-    head += ["loop lag p99, ms", "wrong", "runs"]
+    head += ["in the comparison: k deliveries/s", "the server's CPU, µs", "loop lag p99, ms", "wrong", "runs"]
     measured = (
         f"Measured {sitting.began[:10]} at commit `{sitting.commit}` by `{sitting.command}`, messages of 128 bytes."
     )
@@ -53,6 +53,8 @@ def _line(row: Row) -> list[str]:
         number(of("server_cpu_us")),
         f"{of('busy'):.0%}",
         f"{middle(row, _server_busy):.0%}",
+        number(of("compared_per_s") / 1000) if of("compared_per_s") else "",
+        number(of("compared_cpu_us")) if of("compared_cpu_us") else "",
         number(of("loop_lag_p99_ms")),
         str(sum(run.wrong + run.lost for run in row.runs)),
         str(len(row.runs)),

@@ -34,6 +34,8 @@ class Owner:
     is_away: bool = False
     takes: bool = True
     sent: list[bytes] = field(default_factory=list)
+    told_of: list[int] = field(default_factory=list)
+    """Whose answer was there, in a closed loop."""
 
     def __post_init__(self) -> None:
         self.inbox = Inbox(0, self.world, self)
@@ -88,7 +90,7 @@ def test_what_is_due_while_a_client_is_away_goes_out_in_order_when_it_is_back(ow
 def test_who_is_gone_for_good_says_nothing_later(owner: Owner) -> None:
     owner.is_open = False
     owner.speaker.publish(100, 1 * MS)
-    assert owner.speaker.ask(100, 1 * MS) is None
+    assert not owner.speaker.ask(100, 1 * MS, owner.told_of.append)
     owner.is_open = True
     owner.speaker.catch_up()
     assert owner.sent == []
@@ -117,15 +119,13 @@ def test_a_message_that_the_connection_does_not_take_was_never_published(owner: 
 
 def test_the_answer_that_is_waited_for_is_the_one_to_the_last_message(owner: Owner) -> None:
     """Others' answers, and late ones to messages that were given up, wake nobody."""
-    first = owner.speaker.ask(100, 1 * MS)
-    second = owner.speaker.ask(100, 2 * MS)
-    assert first is not None
-    assert second is not None
+    assert owner.speaker.ask(100, 1 * MS, owner.told_of.append)
+    assert owner.speaker.ask(100, 2 * MS, owner.told_of.append)
     owner.speaker.answered(1)
-    assert not first.is_set()
-    assert not second.is_set()
+    assert owner.told_of == []
     owner.speaker.answered(2)
-    assert second.is_set()
+    owner.speaker.answered(2)
+    assert owner.told_of == [0]
     assert owner.inbox.awaited is None, "this server acknowledges"
 
 
@@ -133,7 +133,7 @@ def test_asked_while_away_a_client_says_only_the_last_when_it_is_back(owner: Own
     """What was asked before was waited for in vain, and given up."""
     owner.is_open, owner.is_away = False, True
     for size_bytes in (100, 200, 300):
-        owner.speaker.ask(size_bytes, 1 * MS)
+        owner.speaker.ask(size_bytes, 1 * MS, owner.told_of.append)
     owner.is_open = True
     owner.speaker.catch_up()
     (said,) = (decode_command(frame) for frame in owner.sent)
@@ -144,7 +144,7 @@ def test_asked_while_away_a_client_says_only_the_last_when_it_is_back(owner: Own
 def test_without_acknowledgements_the_message_itself_is_waited_for() -> None:
     with surroundings(PLAN, clock=lambda: NOW_NS, dialect=Plain()) as world:
         owner = Owner(world)
-        owner.speaker.ask(100, 1 * MS)
+        owner.speaker.ask(100, 1 * MS, owner.told_of.append)
         assert owner.inbox.awaited == 1
 
 
