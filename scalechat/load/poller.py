@@ -22,7 +22,7 @@ from scalechat.client.transport import RECEIVE_BYTES
 from scalechat.load.pacing import NowNs, monotonic_ns
 
 READS_PER_TURN: Final = 128
-"""Sockets read before everybody else gets a turn: some 0.3 ms of small chunks."""
+"""Sockets read before everybody else gets a turn: some 0.6 ms of small chunks, 2 ms of the largest known ones."""
 DOZE_S: Final = 0.0002
 """In a burst what has just come is read so much later, together. A reader that keeps up with a server otherwise finds a
 chunk or two each time it looks, and looking, with everything Trio does for it, costs ten times as much as reading one.
