@@ -32,7 +32,7 @@ from benchmarks.tables import number, table
 
 RECORD = results.DIRECTORY / "capacity.json"
 BUILD = Path(__file__).parent / ".build"
-SEARCH_S = 170.0
+SEARCH_S = 300.0
 """A search that takes longer is interrupted, and tells what it knows by then."""
 GIVE_UP_S = 20.0
 """After the interruption, for the drain and for writing."""
@@ -54,6 +54,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     delivered_per_s: float | None = None
     server_cores: float | None = None
     generator_cores: float | None = None
+    caution: str | None = None
+    """What the search said of the machine."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,6 +193,7 @@ def _carry_out(case: Case, port: int, core: int, out: Path) -> Found:
         delivered_per_s=figures.get("delivered_per_s"),
         server_cores=figures.get("server_cpu"),
         generator_cores=figures.get("generator_cpu"),
+        caution=document["caution"],
     )
 
 
@@ -259,13 +262,17 @@ def block(records: Sequence[Record]) -> str:
         f"`python -m benchmarks.capacity` on {here.cpu}, {here.cores} cores, Linux {here.kernel}, {here.python}: the "
         "server on one core, the load client on another."
     )
+    if any(found.caution for record in records for found in record.searches):
+        notes += (
+            " † The machine itself was not the same all along: before the probes the same work took now more, now less."
+        )
     return "\n\n".join([table(head, rows, texts=3), notes, *skipped])
 
 
 def _bracket(found: Found) -> str:
     if found.exit_code or found.held is None or found.failed is None:
         return found.text
-    return f"{found.held:,.0f} – {found.failed:,.0f}"
+    return f"{found.held:,.0f} – {found.failed:,.0f}{'' if found.caution is None else ' †'}"
 
 
 def _known(value: float | None) -> str:

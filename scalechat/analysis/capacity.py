@@ -71,7 +71,8 @@ def verdict(search: SearchFrames) -> Html:
             f"bracket narrower than {percent_text(answer.resolution)}, confirmed {answer.confirm} of "
             f"{answer.confirm_of} times, {answer.probes} probes"
         )
-        listed = "".join(f"<li>{html.escape(line)}</li>" for line in [*asked, how])
+        cautions = [] if answer.caution is None else [answer.caution]
+        listed = "".join(f"<li>{html.escape(line)}</li>" for line in [*asked, how, *cautions])
     return Html(
         f'<div class="verdict {word}"><span class="badge">{word}</span><span>{html.escape(text)}</span>'
         f"{f'<ul>{listed}</ul>' if listed else ''}</div>"

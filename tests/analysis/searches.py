@@ -41,6 +41,7 @@ class SearchCase:
 
     kind: str = "found"
     finished: bool = True
+    caution: str | None = None
     probes: int = len(PROBES)
     foreign: bool = False
     server_cores: float = 0.99
@@ -140,5 +141,6 @@ def _manifest(case: SearchCase) -> Manifest:
             confirm_of=3,
             text="not even 7,000 clients held" if none else "6,000 clients held, 7,000 did not",
             probes=case.probes,
+            caution=case.caution,
         ),
     )

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from scalechat.config import CapacityConfig
+from scalechat.load.capacity import yardstick
 from scalechat.load.capacity.calm import Calm
 from scalechat.load.capacity.levels import table
 from scalechat.load.capacity.searching import Searching, SearchOutcome
@@ -38,11 +39,12 @@ async def _search_and_tell(config: CapacityConfig, sources: Mapping[str, str]) -
             sources,
             carry_out=run_load,
             calm=Calm(greeter(config), config.calm_timeout_s),
+            yardstick=yardstick.lay,
             watcher=watcher,
             interruption=interruption,
         ).carry_out()
     if config.json:
-        document = {"search_dir": str(outcome.search_dir), "answer": outcome.text}
+        document = {"search_dir": str(outcome.search_dir), "answer": outcome.text, "caution": outcome.caution}
         document |= msgspec.to_builtins(outcome.summary)
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
     else:
@@ -58,6 +60,8 @@ def _print(outcome: SearchOutcome, console: Console) -> None:
         for why in outcome.summary.validity.reasons
         if why.text != outcome.text
     ]
+    if outcome.caution is not None:
+        lines.append(("", Text(f"! {outcome.caution}", style="yellow")))
     figures = outcome.summary.figures
     if "delivery_p99" in figures:
         p99, delivered = figures["delivery_p99"].value, figures["delivered_per_s"].value

@@ -9,6 +9,7 @@ from typing import Final
 from scalechat.config import CapacityConfig, public_values
 from scalechat.load.capacity.decision import Observation, Probe, Verdict
 from scalechat.load.capacity.telling import answer_text
+from scalechat.load.capacity.yardstick import caution
 from scalechat.load.conclusion import RunOutcome
 from scalechat.load.results import (
     ConfigValue,
@@ -47,11 +48,11 @@ class SearchRecord:
         self._unit = unit
         self._began_unix_ns = time.time_ns()
         self._outcomes: list[tuple[float, RunOutcome]] = []
-        self._probes = 0
+        self._yardsticks_ms: list[float] = []
 
-    def probed(self, probe: Probe, seen: Observation, outcome: RunOutcome | None) -> None:
+    def probed(self, probe: Probe, seen: Observation, outcome: RunOutcome | None, yardstick_ms: float) -> None:
         """A probe has ended; its row is on its way to the disk. `outcome` is None when there was no server to load."""
-        self._probes += 1
+        self._yardsticks_ms.append(yardstick_ms)
         now = time.time_ns()
         figures = {} if outcome is None else outcome.summary.figures
         if outcome is not None:
@@ -66,7 +67,7 @@ class SearchRecord:
                 ts_unix_ns=now,
                 worker_id=_WORKER_ID,
                 phase="search",
-                probe=self._probes,
+                probe=len(self._yardsticks_ms),
                 quantity=self._config.vary,
                 value=seen.value,
                 verdict="fail" if outcome is None else outcome.summary.verdict,
@@ -85,6 +86,7 @@ class SearchRecord:
                 generator_cpu_cores=figure("generator_cpu"),
                 server_cpu_cores=figure("server_cpu"),
                 server_rss_bytes=figure("server_rss"),
+                yardstick_ms=yardstick_ms,
             )
         )
         self.writer.flush()
@@ -131,7 +133,8 @@ class SearchRecord:
                 confirm=self._config.confirm,
                 confirm_of=self._config.confirm_of,
                 text=text,
-                probes=self._probes,
+                probes=len(self._yardsticks_ms),
+                caution=self.caution,
             ),
         )
         figures = {
@@ -150,6 +153,11 @@ class SearchRecord:
         )
         self.writer.finish(manifest, summary)
         return summary
+
+    @property
+    def caution(self) -> str | None:
+        """What is to be said of the machine."""
+        return caution(self._yardsticks_ms)
 
     @property
     def has_run(self) -> bool:

@@ -15,6 +15,7 @@ from scalechat.load.capacity.observing import observe
 from scalechat.load.capacity.quantity import Quantity
 from scalechat.load.capacity.record import SearchRecord
 from scalechat.load.capacity.telling import answer_text, number, saw, trying
+from scalechat.load.capacity.yardstick import Yardstick
 from scalechat.load.conclusion import RunOutcome
 from scalechat.load.connector import NoTarget
 from scalechat.load.ending import Interruption
@@ -43,6 +44,8 @@ class SearchOutcome:
     unit: str
     tried: Sequence[Tried]
     """Each probe, in their order."""
+    caution: str | None
+    """Why a later search may find something else."""
 
 
 class Searching:
@@ -55,6 +58,7 @@ class Searching:
         *,
         carry_out: CarryOut,
         calm: Calm,
+        yardstick: Yardstick,
         watcher: Audience,
         interruption: Interruption,
     ) -> None:
@@ -62,6 +66,7 @@ class Searching:
         self._sources = sources
         self._carry_out = carry_out
         self._calm = calm
+        self._yardstick = yardstick
         self._watcher = watcher
         self._interruption = interruption
         self._quantity = Quantity.of(config)
@@ -89,9 +94,8 @@ class Searching:
                 raise OperationalError(self._nothing(), EXIT_INTERRUPTED if not self._stopped else 1)
             summary = record.concluded(verdict, self._sources, self._stopped)
         unit = self._quantity.unit
-        return SearchOutcome(
-            writer.run_dir, summary.exit_code, answer_text(verdict, unit), summary, unit, tuple(self._tried)
-        )
+        text = answer_text(verdict, unit)
+        return SearchOutcome(writer.run_dir, summary.exit_code, text, summary, unit, tuple(self._tried), record.caution)
 
     def _nothing(self) -> str:
         """Why there is no answer at all, not even an unfinished one."""
@@ -107,10 +111,11 @@ class Searching:
                 return self._search.unfinished()
             count += 1
             self._watcher.note(trying(count, step, self._quantity.unit))
+            yardstick_ms = self._yardstick()
             seen, outcome = await self._probe(step, probes)
             if seen is None:
                 return self._search.unfinished()
-            record.probed(step, seen, outcome)
+            record.probed(step, seen, outcome, yardstick_ms)
             self._tried.append(Tried.of(seen, outcome))
             self._watcher.note(saw(seen, self._quantity.unit, "" if outcome is None else _figures(outcome)))
             step = self._search.next_probe(seen)

@@ -29,7 +29,7 @@ __all__ = [
     "Worker",
 ]
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 """Minor: something was added.  Major: something was renamed, removed or changed its meaning."""
 
 FIGURES = {
@@ -197,6 +197,8 @@ class SearchAnswer(_Part, frozen=True, kw_only=True):
     text: str
     """The answer in one line, for a person."""
     probes: int
+    caution: str | None = None
+    """Why another search may find something else: the machine itself was not the same all along."""
 
 
 class Manifest(_Part, frozen=True, kw_only=True):

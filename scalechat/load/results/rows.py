@@ -251,3 +251,6 @@ class SearchRow(Row, frozen=True, kw_only=True):
     generator_cpu_cores: Annotated[float | None, _col("CPU of the busiest load process", "cores")] = None
     server_cpu_cores: Annotated[float | None, _col("CPU by the server's own metrics", "cores")] = None
     server_rss_bytes: Annotated[float | None, _col("resident memory by the same", "bytes")] = None
+    yardstick_ms: Annotated[
+        float | None, _col("CPU time of a fixed piece of work just before the probe: how fast the machine was", "ms")
+    ] = None

@@ -12,6 +12,7 @@ from outcome import acapture
 from scalechat.config import CapacityConfig, LoadConfig
 from scalechat.load.capacity.calm import Calm
 from scalechat.load.capacity.searching import Searching, SearchOutcome
+from scalechat.load.capacity.yardstick import Yardstick
 from scalechat.load.runner import Interruption, RunOutcome, run_load
 from tests.load.broadcaster import Broadcaster, Member
 from tests.load.truth import Taken
@@ -41,6 +42,7 @@ async def virtual_search(
     out: Path,
     *,
     greet: Callable[[], Awaitable[None]] = nothing,
+    yardstick: Yardstick = lambda: 5.0,
     meanwhile: Callable[[MemoryConnector, Interruption], Awaitable[None]] | None = None,
     watcher: Memory | None = None,
     before: Callable[[LoadConfig], None] = lambda _config: None,
@@ -64,6 +66,7 @@ async def virtual_search(
             sources or {},
             carry_out=carry_out,
             calm=Calm(greet, config.calm_timeout_s),
+            yardstick=yardstick,
             watcher=watcher or Memory(),
             interruption=interruption,
         )
