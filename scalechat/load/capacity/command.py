@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.text import Text
 
 from scalechat.config import CapacityConfig
-from scalechat.load.capacity import yardstick
 from scalechat.load.capacity.calm import Calm
 from scalechat.load.capacity.levels import table
 from scalechat.load.capacity.searching import Searching, SearchOutcome
 from scalechat.load.capacity.telling import number
+from scalechat.load.capacity.yardstick import Machine, lay
 from scalechat.load.command import interruptible
 from scalechat.load.display.progress import shown
 from scalechat.load.runner import run_load
@@ -39,7 +39,7 @@ async def _search_and_tell(config: CapacityConfig, sources: Mapping[str, str]) -
             sources,
             carry_out=run_load,
             calm=Calm(greeter(config), config.calm_timeout_s),
-            yardstick=yardstick.lay,
+            machine=Machine(lay, config.calm_timeout_s),
             watcher=watcher,
             interruption=interruption,
         ).carry_out()

@@ -15,7 +15,7 @@ from scalechat.load.capacity.observing import observe
 from scalechat.load.capacity.quantity import Quantity
 from scalechat.load.capacity.record import SearchRecord
 from scalechat.load.capacity.telling import answer_text, number, saw, trying
-from scalechat.load.capacity.yardstick import Yardstick
+from scalechat.load.capacity.yardstick import Machine
 from scalechat.load.conclusion import RunOutcome
 from scalechat.load.connector import NoTarget
 from scalechat.load.ending import Interruption
@@ -58,7 +58,7 @@ class Searching:
         *,
         carry_out: CarryOut,
         calm: Calm,
-        yardstick: Yardstick,
+        machine: Machine,
         watcher: Audience,
         interruption: Interruption,
     ) -> None:
@@ -66,7 +66,7 @@ class Searching:
         self._sources = sources
         self._carry_out = carry_out
         self._calm = calm
-        self._yardstick = yardstick
+        self._machine = machine
         self._watcher = watcher
         self._interruption = interruption
         self._quantity = Quantity.of(config)
@@ -111,7 +111,9 @@ class Searching:
                 return self._search.unfinished()
             count += 1
             self._watcher.note(trying(count, step, self._quantity.unit))
-            yardstick_ms = self._yardstick()
+            yardstick_ms = await self._machine.when_steady_ms(self._say)
+            if self._interruption.asked.is_set():
+                return self._search.unfinished()
             seen, outcome = await self._probe(step, probes)
             if seen is None:
                 return self._search.unfinished()
@@ -150,16 +152,17 @@ class Searching:
         self._stopped = str(error)
         return None
 
+    def _say(self, what: str) -> None:
+        self._watcher.note(f"         {what}")
+
     async def _is_ready(self) -> bool:
         """Wait for the server; False when the search is to end here."""
         try:
             if not await self._calm.wait():
-                self._watcher.note(
-                    f"         not calm after {self._calm.timeout_s:g} s; the next probe begins all the same"
-                )
+                self._say(f"not calm after {self._calm.timeout_s:g} s; the next probe begins all the same")
         except OperationalError as error:
             self._stopped = f"the server did not come back: {error}"
-            self._watcher.note(f"         {self._stopped}")
+            self._say(self._stopped)
             return False
         return not self._interruption.asked.is_set()
 

@@ -9,14 +9,18 @@ compares the machine with itself.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Final
+
+import trio
 
 Yardstick = Callable[[], float]
 """Do the work, and say how long it took, in ms of CPU time."""
@@ -26,11 +30,35 @@ _PARTS: Final = 3
 _EXCHANGES: Final = 2_000
 """Some 6 ms of work a part."""
 _MESSAGE: Final = bytes(range(256))
+AGAIN_S: Final = 1.0
+"""Between two looks at a machine that is slower than it was."""
 _MOST_CORES: Final = 8
 """More would make the work longer than its use."""
 STEADY: Final = 1.15
 """The slowest in terms of the fastest. Two searches of a machine that varies by more may be 15 % apart, which is what
 they are to agree within."""
+
+
+@dataclass(slots=True)
+class Machine:
+    """Remembers how fast the machine can be. A busy host mostly is so for some seconds or a minute."""
+
+    lay: Yardstick
+    timeout_s: float
+    fastest_ms: float = math.inf
+
+    async def when_steady_ms(self, tell: Callable[[str], None]) -> float:
+        """What the work takes, as soon as that is near the fastest; after `timeout_s` all the same."""
+        told, deadline_s = False, trio.current_time() + self.timeout_s
+        while True:
+            took_ms = self.lay()
+            self.fastest_ms = min(self.fastest_ms, took_ms)
+            if took_ms <= STEADY * self.fastest_ms or trio.current_time() >= deadline_s:
+                return took_ms
+            if not told:
+                told = True
+                tell(f"the machine is slower than it was ({took_ms:.1f} to {self.fastest_ms:.1f} ms): waiting")
+            await trio.sleep(AGAIN_S)
 
 
 def lay() -> float:

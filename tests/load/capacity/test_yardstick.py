@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 from scalechat.load.capacity.yardstick import STEADY, caution, lay
 from scalechat.load.results import SearchRow, read_run
+from tests.load.worlds import Memory
 
 from .worlds import Saturating, virtual_search
 
@@ -35,17 +36,29 @@ def test_nothing_is_said_of_a_machine_that_was_not_measured() -> None:
     assert caution([]) is None
 
 
-@pytest.mark.parametrize("slower, said", [(1.0, None), (1.3, "took 5.0 to 6.5 ms")])
-async def test_a_search_says_that_the_machine_changed(
-    slower: float, said: str | None, autojump_clock: MockClock, tmp_path: Path
+@pytest.mark.parametrize(
+    "measured, seen, said",
+    [
+        ([5.0, 5.2, 5.1], [5.0, 5.2, 5.1], None),
+        ([5.0, 6.5, 6.4, 5.1, 5.0], [5.0, 5.1, 5.0], None),
+        ([5.0, *[6.5] * 6, 5.0], [5.0, 6.5, 5.0], "took 5.0 to 6.5 ms"),
+    ],
+)
+async def test_a_probe_waits_until_the_machine_is_itself(
+    measured: list[float], seen: list[float], said: str | None, autojump_clock: MockClock, tmp_path: Path
 ) -> None:
-    """Beside its answer, in its directory, and with each probe what was measured before it."""
-    measured = iter([5.0, 5.0 * slower, 5.0, 5.1])
-    found = await virtual_search(Saturating(9), tmp_path, clients=2, max_value=4, yardstick=lambda: next(measured))
+    """Not for ever: what was slower then stands with its probe, and beside the answer."""
+    told, watcher = iter(measured), Memory()
+    found = await virtual_search(
+        Saturating(9), tmp_path, clients=2, max_value=4, yardstick=lambda: next(told), watcher=watcher
+    )
     assert found.text == "at least 4 clients: that is --max"
+    assert list(told) == []
+    waits = [note.strip() for note in watcher.notes if "slower than it was" in note]
+    assert waits == ["the machine is slower than it was (6.5 to 5.0 ms): waiting"] * (len(measured) > 3)
     run = read_run(found.search_dir)
     assert run.manifest is not None
     assert run.manifest.search is not None
     assert run.manifest.search.caution == found.caution
     assert found.caution is None if said is None else said in str(found.caution)
-    assert [row.yardstick_ms for row in run.rows(SearchRow)] == [5.0, 5.0 * slower, 5.0]
+    assert [row.yardstick_ms for row in run.rows(SearchRow)] == seen

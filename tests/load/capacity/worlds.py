@@ -12,7 +12,7 @@ from outcome import acapture
 from scalechat.config import CapacityConfig, LoadConfig
 from scalechat.load.capacity.calm import Calm
 from scalechat.load.capacity.searching import Searching, SearchOutcome
-from scalechat.load.capacity.yardstick import Yardstick
+from scalechat.load.capacity.yardstick import Machine, Yardstick
 from scalechat.load.runner import Interruption, RunOutcome, run_load
 from tests.load.broadcaster import Broadcaster, Member
 from tests.load.truth import Taken
@@ -66,7 +66,7 @@ async def virtual_search(
             sources or {},
             carry_out=carry_out,
             calm=Calm(greet, config.calm_timeout_s),
-            yardstick=yardstick,
+            machine=Machine(yardstick, config.calm_timeout_s),
             watcher=watcher or Memory(),
             interruption=interruption,
         )
