@@ -60,7 +60,7 @@ class CapacityConfig(LoadConfig):
         SEARCH,
         named("calm-timeout"),
         between(0, HOUR_S, "seconds"),
-        about("Seconds to wait between two probes until server and machine are as quick as they were before the first."),
+        about("Seconds to wait between two probes until server and machine are as quick as before the first."),
     ] = 30.0
 
     clients: Annotated[WholeNumber, LOAD, between(1, MANY), about("Simulated clients of the first probe.")] = 100
