@@ -95,10 +95,8 @@ class Recorder:
         if not new:
             return new is not None
         room = self.plan.room_of(publisher)
-        intended_ns, sent_ns = (
-            roll.elsewhere.ours_ns(publisher, intended_ns),
-            roll.elsewhere.ours_ns(publisher, sent_ns),
-        )
+        intended_ns = roll.elsewhere.ours_ns(publisher, intended_ns)
+        sent_ns = roll.elsewhere.ours_ns(publisher, sent_ns)
         expected, apart = roll.members_owed(publisher, number, sent_ns)
         self.broadcasts.publish(
             publisher,

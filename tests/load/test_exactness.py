@@ -6,6 +6,7 @@ the ledger must be the same, in every single fault and in every mix, and every t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -92,12 +93,7 @@ def require_equal(outcome: RunOutcome, server: Broadcaster) -> None:
     require_truth(ledger, server)
     broadcasts = list(run.rows(BroadcastRow))
     assert len(broadcasts) == ledger.published
-    assert sum(row.expected for row in broadcasts) == ledger.expected
-    assert sum(row.delivered for row in broadcasts) == ledger.delivered
-    connections = list(run.rows(ConnectionRow))
-    assert sum(row.received or 0 for row in connections) == ledger.delivered
-    assert sum(row.missed or 0 for row in connections) == ledger.missing
-    require_distribution(run, ledger)
+    require_sums(run, broadcasts, ledger)
     last = list(run.rows(TimeseriesRow))[-1]
     assert (last.published_total, last.delivered_total) == (ledger.published, ledger.delivered)
     assert (last.expected_total, last.missing_total) == (ledger.expected, ledger.missing)
@@ -109,6 +105,16 @@ def require_truth(ledger: Ledger, server: Broadcaster) -> None:
     if not server.v1:
         truth |= dict.fromkeys(("acked", "rejected", "unacked"))
     assert {name: getattr(ledger, name) for name in truth} == truth
+
+
+def require_sums(run: Run, broadcasts: Sequence[BroadcastRow], ledger: Ledger) -> None:
+    """Messages and connections add up to the ledger, and so do the distributions."""
+    assert sum(row.expected for row in broadcasts) == ledger.expected
+    assert sum(row.delivered for row in broadcasts) == ledger.delivered
+    connections = list(run.rows(ConnectionRow))
+    assert sum(row.received or 0 for row in connections) == ledger.delivered
+    assert sum(row.missed or 0 for row in connections) == ledger.missing
+    require_distribution(run, ledger)
 
 
 def require_distribution(run: Run, ledger: Ledger) -> None:

@@ -25,7 +25,7 @@ from scalechat.scenario import AnyKind, Churning, Slow
 from tests.load.broadcaster import Broadcaster
 from tests.load.fleet.fleets import virtual_fleet
 from tests.load.lies import Lies
-from tests.load.test_exactness import CASES, FAULTS, MIXES, require_distribution, require_truth
+from tests.load.test_exactness import CASES, FAULTS, MIXES, require_sums, require_truth
 from tests.load.test_exactness_churning import COMING_BACK, KINDS
 
 
@@ -48,12 +48,7 @@ def require_equal(outcome: RunOutcome, server: Broadcaster) -> None:
     broadcasts = list(run.rows(BroadcastRow))
     assert len({row.msg_id for row in broadcasts}) == ledger.published
     assert max(Counter((row.msg_id, row.worker_id) for row in broadcasts).values(), default=1) == 1
-    assert sum(row.expected for row in broadcasts) == ledger.expected
-    assert sum(row.delivered for row in broadcasts) == ledger.delivered
-    connections = list(run.rows(ConnectionRow))
-    assert sum(row.received or 0 for row in connections) == ledger.delivered
-    assert sum(row.missed or 0 for row in connections) == ledger.missing
-    require_distribution(run, ledger)
+    require_sums(run, broadcasts, ledger)
     assert {row.worker_id for row in run.rows(HealthRow)} == {"0", "1", "2"}
     newest = {row.worker_id: row for row in run.rows(TimeseriesRow)}.values()
     assert sum(row.published_total for row in newest) == ledger.published
