@@ -9,6 +9,7 @@ ends, so that memory grows with what is lost, not with the length of the run.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -43,7 +44,7 @@ class Broadcasts:
         self.refused_delivered = 0
         """First deliveries of messages that the server refused."""
         self._newly_owed = 0
-        self._arrivals: dict[int, list[Arrivals]] = {}
+        self._arrivals: defaultdict[int, list[Arrivals]] = defaultdict(list)
         """Row → when the message reached somebody, for the messages in the columns."""
 
     def __len__(self) -> int:
@@ -219,11 +220,7 @@ class Broadcasts:
         np.add.at(view(self._columns.expected), at[refused], counts[refused])
         self._owe(int(counts[refused].sum()))
         for row, reception in zip(rows.tolist(), receptions.tolist(), strict=True):
-            parts = self._arrivals.get(row)
-            if parts is None:
-                self._arrivals[row] = [arrivals[reception]]
-            else:
-                parts.append(arrivals[reception])
+            self._arrivals[row].append(arrivals[reception])
 
     def settle(self, rows: Ints, arrived: Ints) -> None:
         """First deliveries, one of a message at a time each, in any order."""
@@ -238,7 +235,7 @@ class Broadcasts:
                 if self._columns.acked[at] == REFUSED:
                     self._columns.expected[at] += count
                     self._owe(count)
-                self._arrivals.setdefault(row, []).append(arrivals)
+                self._arrivals[row].append(arrivals)
 
     def retire(self, now_ns: int, limit: int) -> list[Broadcast]:
         """Up to `limit` messages whose account is closed, oldest first; they leave. Fewer mean that these were all."""

@@ -76,7 +76,7 @@ class Connection:
     def __init__(self, owner: Owner, world: Surroundings, number: int, ordinal: int, intended_ns: int) -> None:
         self._owner = owner
         self._world = world
-        self._reader = world.dialect.reader(world.decode, world.reader)
+        self._reader = world.dialect.reader(world.decoder.batch, world.reader)
         self._stream: LaneStream[Batch] | None = None
         self._ws: LateWebSocket | None = None
         self._patience: trio.CancelScope | None = None

@@ -74,7 +74,17 @@ class Batch(msgspec.Struct, frozen=True):
 class Decoder:
     """Payloads → `Batch`, for all connections of the process."""
 
-    __slots__ = ("_dialect", "_known", "_known_bytes", "_names", "_own_names", "_recorder", "_texts")
+    __slots__ = (
+        "_dialect",
+        "_expected",
+        "_known",
+        "_known_bytes",
+        "_names",
+        "_own_names",
+        "_recorder",
+        "_texts",
+        "expected_bytes",
+    )
 
     def __init__(self, dialect: Dialect, names: Names, recorder: Recorder) -> None:
         self._dialect = dialect
@@ -85,6 +95,25 @@ class Decoder:
         self._texts: dict[str, Delivery] = {}
         """By the text that a publisher wrote: every byte that is ours is in it, whatever a server wraps around it."""
         self._known_bytes = 0
+        self._expected: dict[str, Delivery] = {}
+        """Texts that were published here and that nobody has received yet."""
+        self.expected_bytes = 0
+        """Of these."""
+
+    def expect(self, text: bytes, publisher: int, number: int) -> None:
+        """The message has just been published here. A text equal to this one is intact: there is nothing to verify."""
+        recorder, plan = self._recorder, self._recorder.plan
+        if self.expected_bytes > _REMEMBERED_BYTES:  # They do not come: those that do are read as any other.
+            self._expected.clear()
+            self.expected_bytes = 0
+        self._expected[text.decode("ascii")] = Delivery(
+            plan.room_of(publisher),
+            plan.slot_of(publisher),
+            number,
+            recorder.broadcasts.row_of(publisher, number),
+            id=id_of(publisher, number) if self._dialect.acknowledges else None,
+        )
+        self.expected_bytes += len(text)
 
     def batch(self, texts: Sequence[bytes]) -> Batch:
         """Work out what came. Never raises: what cannot be read is part of the result."""
@@ -120,6 +149,13 @@ class Decoder:
         if known is not None and known.id == name:
             # Verified before, and equal. Others get it in other bytes, so these come but once.
             return known if known.seq == seq else msgspec.structs.replace(known, seq=seq)
+        expected = self._expected.pop(said.text, None)
+        if expected is not None:
+            self.expected_bytes -= len(said.text)
+            if expected.id == name:
+                intact = msgspec.structs.replace(expected, seq=seq)
+                self._remember(frame, said.text, intact)
+                return intact
         header = payloads.decode(said.text)
         if header is Unreadable.DAMAGED:
             return Damaged()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -209,6 +209,11 @@ class Names:
     token: str | None = None
     subject: str | None = None
     """Whom the token speaks for: then every client has this clientId."""
+    prefix: str = field(init=False)
+    """How each name of the run begins."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prefix", f"load-{self.run:08x}-")
 
     @classmethod
     def of(cls, config: LoadConfig, run: int) -> Names:
@@ -216,11 +221,6 @@ class Names:
         address = config.server_url.partition("://")[2]
         _host, slash, path = address.partition("/")
         return cls(run, slash + path or "/", config.token, None if config.token is None else _subject(config.token))
-
-    @property
-    def prefix(self) -> str:
-        """How each name of the run begins."""
-        return f"load-{self.run:08x}-"
 
     def member(self, client: int) -> str:
         """The client's own name, whatever it is called on the server."""

@@ -46,8 +46,8 @@ if sys.platform == "darwin":
         def register(self, fd: int) -> None:
             self._selector.register(fd, selectors.EVENT_READ)
 
-        def take(self, limit: int) -> list[int]:
-            return [key.fd for key, _ in self._selector.select(0)[:limit]]
+        def take(self, limit: int) -> list[tuple[int, int]]:
+            return [(key.fd, events) for key, events in self._selector.select(0)[:limit]]
 
 else:
 
@@ -63,8 +63,8 @@ else:
         def register(self, fd: int) -> None:
             self._epoll.register(fd, select.EPOLLIN)
 
-        def take(self, limit: int) -> list[int]:
-            return [fd for fd, _ in self._epoll.poll(0, limit)]
+        def take(self, limit: int) -> list[tuple[int, int]]:
+            return self._epoll.poll(0, limit)
 
 
 class Fed(Protocol):
@@ -118,8 +118,8 @@ class Poller:
         ready, reading = self._ready, self._reading
         while True:
             await trio.lowlevel.wait_readable(ready.fileno())
-            while fds := ready.take(READS_PER_TURN):
-                for fd in fds:
+            while taken := ready.take(READS_PER_TURN):
+                for fd, _events in taken:
                     if (entry := reading.get(fd)) is None:
                         continue
                     recv, feed, owner = entry
@@ -134,8 +134,8 @@ class Poller:
                     if not data:
                         self._stop(fd)  # An end of stream stays readable; nothing more can come.
                     feed(data)
-                if len(fds) < READS_PER_TURN:  # Everything that was there has been read.
-                    if not self._is_burst(len(fds)):
+                if len(taken) < READS_PER_TURN:  # Everything that was there has been read.
+                    if not self._is_burst(len(taken)):
                         break
                     self._doze(DOZE_S)
                 await trio.lowlevel.checkpoint()

@@ -37,6 +37,7 @@ class Recorder:
         self.windows = Windows()
         self.deliveries = Deliveries(plan, self.broadcasts, self.windows, self.counters)
         self._measured = plan.course.measured
+        self._rooms_are_split = not plan.rooms_are_whole
         self.phase: int = PhaseNumber.RAMP
         """The current phase: of what is counted here and is not a message."""
         self.steady_from_ns = 0
@@ -64,7 +65,7 @@ class Recorder:
         room, slot = self.plan.room_of(client), self.plan.slot_of(client)
         slots = self.roll.published_by[room]
         slots[slot] += 1
-        if not self.plan.rooms_are_whole:
+        if self._rooms_are_split:
             self.roll.sendings.add(client, sent_ns)
         expected = self.roll.members[room]
         phase = self._phase_of(intended_ns)

@@ -79,14 +79,14 @@ class Run:
         self._attendance = Attendance(self._clients, sum(number < first for number in mine), self._recorder.counters)
         self._measurement = Measurement(self._recorder, clock)
         self._recorder.roll.elsewhere.most = todo.plan.most_messages(todo.plan.course.length_ns)
-        decode = Decoder(todo.dialect, todo.names, self._recorder).batch
+        decoder = Decoder(todo.dialect, todo.names, self._recorder)
         world = Surroundings(
             connector=todo.connector,
             dialect=todo.dialect,
             names=todo.names,
             recorder=self._recorder,
-            decode=decode,
-            reader=SharedReader(decode),
+            decoder=decoder,
+            reader=SharedReader(decoder.batch),
             streams=[RoomStream(todo.plan.rooms, binary=todo.dialect.binary) for _ in range(todo.plan.rooms)],
             errors=self._instruments.errors,
             poller=self._instruments.poller,

@@ -69,13 +69,14 @@ class Speaker:
 
         `answered` is told the client's number when the answer is there.
         """
-        if not self._owner.is_open and not self._owner.is_away:
+        is_open = self._owner.is_open
+        if not is_open and not self._owner.is_away:
             return False
         number = self._world.recorder.roll.next_number(self._number)
         self._asked = number, answered
         if not self._world.dialect.acknowledges:
             self._owner.inbox.awaited = number
-        if self._owner.is_open:
+        if is_open:
             self._say(size_bytes, None, due_ns=due_ns)
         else:
             self._waiting = [(size_bytes, None)]  # What was asked before and never said is given up.
@@ -104,9 +105,11 @@ class Speaker:
         header = payload.Header(
             world.names.run, self._number, number, intended_ns, sent_ns, sent_ns + world.unix_offset_ns
         )
-        if self._owner.send(self._frame(payload.encode(header, size_bytes), number)):
+        text = payload.encode(header, size_bytes)
+        if self._owner.send(self._frame(text, number)):
             world.recorder.published(
                 self._number, size_bytes=size_bytes, intended_ns=intended_ns, sent_ns=sent_ns, due_ns=due_ns
             )
+            world.decoder.expect(text, self._number, number)
         else:
             world.error("send_refused", "the server does not read, or the connection is going")

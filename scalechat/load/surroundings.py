@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from scalechat.client.shared_reader import SharedReader
 from scalechat.load.connector import Connector
 from scalechat.load.course import PhaseNumber
-from scalechat.load.decoding import Batch
+from scalechat.load.decoding import Batch, Decoder
 from scalechat.load.dialects import Dialect, Names
 from scalechat.load.errors import ErrorLog
 from scalechat.load.pacing import NowNs
@@ -31,9 +31,9 @@ class Surroundings:
     dialect: Dialect
     names: Names
     recorder: Recorder
-    decode: Callable[[Sequence[bytes]], Batch]
+    decoder: Decoder
     reader: SharedReader[Batch]
-    """Decodes with `decode`, and remembers for everybody."""
+    """Decodes with `decoder`, and remembers for everybody."""
     streams: Sequence[RoomStream]
     """One for each room."""
     errors: ErrorLog

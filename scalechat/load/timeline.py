@@ -64,7 +64,7 @@ class Timeline:
 
     def t_s(self, at_ns: int) -> float:
         """Seconds since the start, to the µs."""
-        return round((at_ns - self.start_ns) / 1e9, 6)
+        return (at_ns - self.start_ns + 500) // 1000 / 1e6  # `round` takes three times as long
 
     def unix_ns(self, at_ns: int) -> int:
         """The same moment on the wall clock."""

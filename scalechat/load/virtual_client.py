@@ -212,7 +212,7 @@ class VirtualClient:
             elif resumed and said.seq < self._inbox.seq:
                 self._world.error("position_went_back", "the server's log ends before where the client was")
             if said.history:
-                self._inbox.take(self._world.decode([bytes(message) for message in said.history]))
+                self._inbox.take(self._world.decoder.batch([bytes(message) for message in said.history]))
             self._position = Position(said.epoch, said.seq)
             self._inbox.begin_at(said.seq)
         self._settle()

@@ -165,3 +165,41 @@ def test_with_a_token_every_client_speaks_under_its_subject() -> None:
     assert names.client_id(3) == "alice"
     assert names.resource(3, "r") == f"/ws?room=r&token={token}"
     assert Names.of(LoadConfig(token="not a token"), 1).client_id(3) == "load-00000001-c3"
+
+
+def test_the_text_that_was_published_here_is_known_without_reading_its_header() -> None:
+    """With the place that the server gave it; in other bytes too."""
+    decoder, recorder, _ = world(ScaleChatV1())
+    text = "not a header at all"
+    decoder.expect(text.encode(), 2, 1)
+    frames = [
+        json.dumps({"clientId": client, "Message": text, "room": "r", "seq": 9, "ts": 2, "id": "2-1"}).encode()
+        for client in ("load-x", "load-y")
+    ]
+    batch = decoder.batch(frames)
+    row = recorder.broadcasts.row_of(2, 1)
+    assert batch.deliveries == ((1, 1), (1, 1))
+    assert batch.rows == array("q", [row, row] if row is not None else [])
+    assert batch.seqs == array("q", [9, 9])
+    assert batch.others == ()
+
+
+def test_the_text_that_was_published_here_under_another_id_is_damage() -> None:
+    """The text is looked at as if nobody had expected it."""
+    decoder, _, _ = world(ScaleChatV1())
+    text = message_of(0, 1)
+    decoder.expect(text.encode(), 0, 1)
+    frame = json.dumps({"clientId": "load-x", "Message": text, "room": "r", "seq": 9, "ts": 2, "id": "0-2"}).encode()
+    assert decoder.batch([frame]).others == (Damaged(),)
+
+
+def test_what_never_comes_back_is_not_expected_for_ever() -> None:
+    """A server that swallows everything must not fill the memory; what comes after all is read as any other."""
+    decoder, _, _ = world(ScaleChatV1())
+    text = message_of(0, 1)
+    decoder.expect(text.encode(), 0, 1)
+    for number in range(1, 12):
+        decoder.expect(b"%07d" % number * 128 * 1024, 1, 1)
+    assert decoder.expected_bytes < 9 * 1024 * 1024
+    frame = json.dumps({"clientId": "load-x", "Message": text, "room": "r", "seq": 9, "ts": 2, "id": "0-1"}).encode()
+    assert decoder.batch([frame]).deliveries == ((0, 1),)

@@ -66,7 +66,7 @@ class Received:
         self.counters = world.recorder.counters
 
     def take(self, *frames: bytes) -> None:
-        self.inbox.take(self.world.decode(frames))
+        self.inbox.take(self.world.decoder.batch(frames))
 
     def publish(self, client: int) -> None:
         self.world.recorder.published(client, size_bytes=100, intended_ns=0, sent_ns=0, due_ns=0)

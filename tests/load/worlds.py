@@ -87,15 +87,15 @@ def surroundings(
     dialect = ScaleChatV1() if dialect is None else dialect
     names, recorder = Names(RUN, "/ws"), Recorder(plan, acknowledged=dialect.acknowledges)
     recorder.phase = PhaseNumber.STEADY
-    decode = Decoder(dialect, names, recorder).batch
+    decoder = Decoder(dialect, names, recorder)
     with Poller() as poller:
         yield Surroundings(
             connector=TcpConnector("ws://h/", 0, ("127.0.0.1", 1), None) if connector is None else connector,
             dialect=dialect,
             names=names,
             recorder=recorder,
-            decode=decode,
-            reader=SharedReader(decode),
+            decoder=decoder,
+            reader=SharedReader(decoder.batch),
             streams=[RoomStream(rooms_that_share_memory or plan.rooms) for _ in range(plan.rooms)],
             errors=ErrorLog(),
             poller=poller,

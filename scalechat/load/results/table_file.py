@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -31,16 +32,15 @@ class TableFile:
         self._rows = 0
         self._size = 0
         self._sha256 = hashlib.sha256()
-        self._text_columns = tuple(index for index, column in enumerate(table.columns) if column.type == "str")
         # Unbuffered: each flush is one write of whole lines, and nothing waits in Python.
         self._stream = (run_dir / self.name).open("xb", buffering=0)
-        self._write([[column.name for column in table.columns]])
+        self._write(_csv([[column.name for column in table.columns]]))
 
     def flush(self, limit: int) -> int:
         """Write the first `limit` rows that wait; returns how many there were."""
         rows, self.pending = self.pending[:limit], self.pending[limit:]
         if rows:
-            self._write([self._cells(row) for row in rows])
+            self._write_rows(rows)
             self._rows += len(rows)
         return len(rows)
 
@@ -57,19 +57,16 @@ class TableFile:
         """Nothing more is written."""
         self._stream.close()
 
-    def _cells(self, row: Row) -> list[object]:
-        cells: list[object] = list(msgspec.structs.astuple(row))
-        for index in self._text_columns:
-            cell = cells[index]
-            if isinstance(cell, str) and not cell.isprintable():
-                cells[index] = _LINE_BREAKING.sub(" ", cell)
-        return cells
+    def _write_rows(self, rows: Sequence[Row]) -> None:
+        lines = [msgspec.structs.astuple(row) for row in rows]
+        text = _csv(lines)
+        if not text.replace("\n", "").isprintable() or text.count("\n") > len(lines):
+            text = _csv([_on_one_line(line) for line in lines])
+        self._write(text)
 
-    def _write(self, lines: list[list[object]] | list[list[str]]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(lines)
+    def _write(self, text: str) -> None:
         # A lone surrogate in an example of an error must not end the run.
-        self._put(text.getvalue().encode("utf-8", errors="replace"))
+        self._put(text.encode("utf-8", errors="replace"))
 
     def _put(self, content: bytes) -> None:
         remaining = memoryview(content)
@@ -77,3 +74,13 @@ class TableFile:
             remaining = remaining[self._stream.write(remaining) :]
         self._sha256.update(content)
         self._size += len(content)
+
+
+def _csv(lines: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def _on_one_line(line: Sequence[object]) -> list[object]:
+    return [_LINE_BREAKING.sub(" ", cell) if isinstance(cell, str) else cell for cell in line]
