@@ -3,9 +3,10 @@
 Theory of operation. The search doubles the load until it fails (or halves it until it holds), then bisects between
 the highest load that held and the lowest that did not, until they are closer than the resolution. One probe is one
 sample of a noisy thing, so each level is decided by *k of n*: it has failed once it can no longer hold k times out of
-n, and the answer is given only for a level that did hold k times. The votes are collected lazily: a first success is
-believed until the level turns out to be the answer, a first failure is repeated at once, because everything above would
-be ruled out by it. When the answer fails its confirmation it becomes the new upper end and the search goes on below.
+n. The votes are collected lazily: a first success is believed, and so is a first failure, until the level turns out to
+be an end of the answer's bracket. Then both ends are confirmed, by turns: what disturbs a machine lasts for seconds,
+and two votes of the same seconds are one. An end that does not confirm becomes the other one, and the search goes on
+from there.
 
 With 2 of 3, a level that holds 95 % of the time is wrongly ruled out with a probability of 0.7 %, and one that holds
 5 % of the time is confirmed as rarely. Whoever wants less luck asks for more votes.
@@ -76,7 +77,7 @@ class Verdict:
     failed: float | None
     """The lowest load that did not hold, or could not be measured."""
     confirmed: bool
-    """`held` has its votes."""
+    """`held` has its votes, and so has `failed`, where it is a failure."""
 
 
 class Standing(Enum):
@@ -84,7 +85,8 @@ class Standing(Enum):
 
     HELD = "held so far"
     CONFIRMED = "held as often as asked"
-    FAILED = "failed"
+    FAILING = "failed so far"
+    FAILED = "failed so often that it cannot hold as often as asked"
     GENERATOR = "too much for the generator"
     SPARSE = "too little to judge"
     UNCLEAR = "not measurable"
@@ -94,6 +96,8 @@ class Standing(Enum):
 @dataclass(slots=True)
 class _Level:
     votes: dict[Outcome, int] = field(default_factory=dict)
+    tried_last: int = 0
+    """In which probe."""
 
     def standing(self, aim: Aim) -> Standing:
         held, failed = self.votes.get("held", 0), self.votes.get("failed", 0)
@@ -110,10 +114,12 @@ class _Level:
             return Standing.UNCLEAR
         if self.votes.get("sparse"):
             return Standing.SPARSE
-        return Standing.HELD if held and not failed else Standing.OPEN
+        if bool(held) == bool(failed):
+            return Standing.OPEN
+        return Standing.HELD if held else Standing.FAILING
 
 
-_UPPER: Final = (Standing.FAILED, Standing.GENERATOR, Standing.UNCLEAR)
+_UPPER: Final = (Standing.FAILING, Standing.FAILED, Standing.GENERATOR, Standing.UNCLEAR)
 _LOWER: Final = (Standing.HELD, Standing.CONFIRMED, Standing.SPARSE)
 
 
@@ -123,12 +129,15 @@ class Search:
     def __init__(self, aim: Aim) -> None:
         self._aim = aim
         self._levels: dict[float, _Level] = {}
+        self._probes = 0
 
     def next_probe(self, observation: Observation | None) -> Probe | Verdict:
         """Take in what was seen, and say what to try, or the answer."""
         if observation is not None:
-            votes = self._levels.setdefault(observation.value, _Level()).votes
-            votes[observation.outcome] = votes.get(observation.outcome, 0) + 1
+            self._probes += 1
+            level = self._levels.setdefault(observation.value, _Level())
+            level.votes[observation.outcome] = level.votes.get(observation.outcome, 0) + 1
+            level.tried_last = self._probes
             if self._standing(observation.value) is Standing.OPEN:
                 low, high = self._bracket()
                 return Probe(observation.value, "repeat", low, high)
@@ -140,7 +149,7 @@ class Search:
         kind: Kind = "generator" if self._standing(high) is Standing.GENERATOR else "found"
         if low is None:
             if high <= self._aim.lowest:
-                return self._answer("none" if kind == "found" else kind, None, high)
+                return self._confirm(None, high, "none" if kind == "found" else kind)
             return Probe(max(self._aim.lowest, self._rounded(high / 2)), "halve", None, high)
         middle = self._between(low, high)
         return self._confirm(low, high, kind) if middle is None else Probe(middle, "bisect", low, high)
@@ -156,19 +165,21 @@ class Search:
             return self._confirm(low, None, "ceiling")
         return Probe(min(self._rounded(2 * low), self._aim.highest), "double", low)
 
-    def _confirm(self, low: float, high: float | None, kind: Kind) -> Probe | Verdict:
-        match self._standing(low):
-            case Standing.HELD:
-                return Probe(low, "confirm", low, high)
-            case Standing.SPARSE:
-                return self._answer("unclear", low, high)
-            case _:
-                return self._answer(kind, low, high)
+    def _confirm(self, low: float | None, high: float | None, kind: Kind) -> Probe | Verdict:
+        """The answer, or the vote that it lacks most: the one of the end that was not tried for longer."""
+        if low is not None and self._standing(low) is Standing.SPARSE:
+            return self._answer("unclear", low, high)
+        believed = (Standing.HELD, Standing.FAILING)
+        doubtful = [end for end in (low, high) if end is not None and self._standing(end) in believed]
+        if not doubtful:
+            return self._answer(kind, low, high)
+        return Probe(min(doubtful, key=lambda end: self._levels[end].tried_last), "confirm", low, high)
 
     def _answer(self, kind: Kind, low: float | None, high: float | None) -> Verdict:
         standing = None if low is None else self._standing(low)
         held = None if standing is Standing.SPARSE else low
-        return Verdict(kind, held, high, confirmed=standing is Standing.CONFIRMED)
+        certain = high is None or self._standing(high) is not Standing.FAILING
+        return Verdict(kind, held, high, confirmed=certain and standing is Standing.CONFIRMED)
 
     def _bracket(self) -> tuple[float | None, float | None]:
         """The highest load that held (or was too little to judge), below the lowest that did not."""

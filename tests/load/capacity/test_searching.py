@@ -39,11 +39,10 @@ async def test_a_search_finds_what_the_server_holds_and_writes_it_down(
         ("first", 4, "held"),
         ("double", 8, "held"),
         ("double", 16, "failed"),
-        ("repeat", 16, "failed"),
         ("bisect", 12, "held"),
         ("bisect", 14, "failed"),
-        ("repeat", 14, "failed"),
         ("bisect", 13, "held"),
+        ("confirm", 14, "failed"),
         ("confirm", 13, "held"),
     ]
     assert all((found.search_dir / "probes" / (row.run_id or "") / "run.json").is_file() for row in rows)
@@ -52,7 +51,7 @@ async def test_a_search_finds_what_the_server_holds_and_writes_it_down(
     notes = [note.strip() for note in watcher.notes]
     assert notes[4] == "probe 3: trying 16 clients (double)"
     assert notes[5].startswith("✗ 16 clients failed: p99(delivery) < 200ms: ")
-    assert "probe 6: trying 14 clients (bisect, bracket 12 to 16)" in notes
+    assert "probe 5: trying 14 clients (bisect, bracket 12 to 16)" in notes
 
 
 @pytest.mark.parametrize(
