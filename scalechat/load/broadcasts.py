@@ -282,14 +282,11 @@ class Broadcasts:
         return columns.intended[at], columns.sent[at], columns.phase[at]
 
     def _take(self, at: int) -> Broadcast:
-        arrivals = self._arrivals.get(self._base + at, ())
+        arrivals = self._arrivals.pop(self._base + at, ())
         return self._columns.take(at, arrivals, acknowledged=self._acknowledged)
 
     def _drop(self, count: int) -> None:
-        """Remove the first `count` entries of the columns."""
-        if not count:
-            return
-        for row in range(self._base, self._base + count):
-            self._arrivals.pop(row, None)
-        self._columns.drop(count)
-        self._base += count
+        """Remove the first `count` entries of the columns, which were taken."""
+        if count:
+            self._columns.drop(count)
+            self._base += count

@@ -57,7 +57,7 @@ class Speaker:
     def publish(self, size_bytes: int, intended_ns: int) -> None:
         """Publish the next message; while it is away, keep it until it is back."""
         if self._owner.is_open:
-            self._say(size_bytes, intended_ns, due_ns=intended_ns)
+            self._say(self._next_number(), size_bytes, intended_ns, due_ns=intended_ns)
         elif self._owner.is_away:
             if self._waiting is None:
                 self._waiting = []
@@ -72,12 +72,12 @@ class Speaker:
         is_open = self._owner.is_open
         if not is_open and not self._owner.is_away:
             return False
-        number = self._world.recorder.roll.next_number(self._number)
+        number = self._next_number()
         self._asked = number, answered
         if not self._world.dialect.acknowledges:
             self._owner.inbox.awaited = number
         if is_open:
-            self._say(size_bytes, None, due_ns=due_ns)
+            self._say(number, size_bytes, None, due_ns=due_ns)
         else:
             self._waiting = [(size_bytes, None)]  # What was asked before and never said is given up.
         return True
@@ -95,11 +95,14 @@ class Speaker:
         if self._world.recorder.is_silent:
             return
         for size_bytes, intended_ns in waiting or ():
-            self._say(size_bytes, intended_ns, due_ns=None)
+            self._say(self._next_number(), size_bytes, intended_ns, due_ns=None)
 
-    def _say(self, size_bytes: int, intended_ns: int | None, *, due_ns: int | None) -> None:
+    def _next_number(self) -> int:
+        return self._world.recorder.roll.next_number(self._number)
+
+    def _say(self, number: int, size_bytes: int, intended_ns: int | None, *, due_ns: int | None) -> None:
         """Without an intended time it is the one of the sending."""
-        world, number = self._world, self._world.recorder.roll.next_number(self._number)
+        world = self._world
         sent_ns = world.clock()
         intended_ns = sent_ns if intended_ns is None else intended_ns
         header = payload.Header(
