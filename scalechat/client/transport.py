@@ -20,7 +20,7 @@ import trio
 
 from scalechat.client.outgoing import Outgoing, Traffic, random_mask
 from scalechat.client.shared_reader import Follower, SharedReader, T
-from scalechat.wire.frames import WholeFrames, masked_pong_frame, whole_text_bytes
+from scalechat.wire.frames import WholeFrames, leading_text, masked_pong_frame
 
 RECEIVE_BYTES: Final = 120 * 1024
 """One read. A coalescing server's batch of 200 messages arrives at once and is recognised as a whole. With twice as
@@ -173,15 +173,10 @@ class LaneStream(trio.abc.Stream, Generic[T]):
     def _follow_on(self, data: bytes) -> None:
         """Take whole frames that are for this connection alone, what is known between, and the rest."""
         follower = self._follower
-        while data and follower is not None and follower.awaits and (own := whole_text_bytes(data)):
-            payloads, rest = self._lane.feed(data[:own])
-            if payloads:
-                self._on_batch(self._reader.decode(payloads))  # Nobody else gets these bytes.
-            self._for_library += rest
-            data = data[own:]
-            if self._lane.off:
-                break
-            data = follower.follow(data)
+        while data and follower is not None and follower.awaits and (own := leading_text(data)) is not None:
+            payload, size = own
+            self._on_batch(self._reader.decode([payload]))  # Nobody else gets these bytes.
+            data = follower.follow(data[size:])
         if data:
             self._parse(data)
         if follower is not None:

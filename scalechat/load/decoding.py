@@ -95,24 +95,18 @@ class Decoder:
         self._texts: dict[str, Delivery] = {}
         """By the text that a publisher wrote: every byte that is ours is in it, whatever a server wraps around it."""
         self._known_bytes = 0
-        self._expected: dict[str, Delivery] = {}
-        """Texts that were published here and that nobody has received yet."""
+        self._expected: dict[str, tuple[int, int, int | None]] = {}
+        """(publisher, number, row) of texts that were published here and that nobody has received yet."""
         self.expected_bytes = 0
         """Of these."""
 
     def expect(self, text: bytes, publisher: int, number: int) -> None:
         """The message has just been published here. A text equal to this one is intact: there is nothing to verify."""
-        recorder, plan = self._recorder, self._recorder.plan
         if self.expected_bytes > _REMEMBERED_BYTES:  # They do not come: those that do are read as any other.
             self._expected.clear()
             self.expected_bytes = 0
-        self._expected[text.decode("ascii")] = Delivery(
-            plan.room_of(publisher),
-            plan.slot_of(publisher),
-            number,
-            recorder.broadcasts.row_of(publisher, number),
-            id=id_of(publisher, number) if self._dialect.acknowledges else None,
-        )
+        row = self._recorder.broadcasts.row_of(publisher, number)
+        self._expected[text.decode("ascii")] = publisher, number, row
         self.expected_bytes += len(text)
 
     def batch(self, texts: Sequence[bytes]) -> Batch:
@@ -152,8 +146,10 @@ class Decoder:
         expected = self._expected.pop(said.text, None)
         if expected is not None:
             self.expected_bytes -= len(said.text)
-            if expected.id == name:
-                intact = msgspec.structs.replace(expected, seq=seq)
+            publisher, number, row = expected
+            if name is None or name == id_of(publisher, number):
+                plan = self._recorder.plan
+                intact = Delivery(plan.room_of(publisher), plan.slot_of(publisher), number, row, seq, name)
                 self._remember(frame, said.text, intact)
                 return intact
         header = payloads.decode(said.text)

@@ -73,12 +73,16 @@ def xor(payload: bytes, mask: bytes) -> bytes:
     return (int.from_bytes(payload, "little") ^ int.from_bytes(pad[:length], "little")).to_bytes(length, "little")
 
 
-def whole_text_bytes(data: bytes) -> int:
-    """How many bytes the unmasked text frame has that `data` begins with; 0 when it does not, or not with all of it."""
-    if len(data) < 2 or data[0] != _TEXT or data[1] > 126:
-        return 0
-    size = 2 + data[1] if data[1] < 126 else 4 + int.from_bytes(data[2:4], "big")
-    return size if size <= len(data) else 0
+def leading_text(data: bytes) -> tuple[bytes, int] | None:
+    """The payload and the size of the unmasked text frame that `data` begins with; None for anything less ordinary than
+    a whole frame of ASCII below 64 KiB, and for what is none of these."""
+    if len(data) < 4 or data[0] != _TEXT or data[1] > 126:
+        return None
+    begin, length = (2, data[1]) if data[1] < 126 else (4, data[2] << 8 | data[3])
+    payload = data[begin : begin + length]
+    if len(payload) < length or not payload.isascii() or (begin == 4 and length <= _MAX_SHORT):
+        return None
+    return payload, begin + length
 
 
 def _header(first: int, length: int, masked: int) -> bytes:

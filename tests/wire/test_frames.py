@@ -9,6 +9,7 @@ from scalechat.wire.frames import (
     WholeFrames,
     close_frame,
     is_close_frame,
+    leading_text,
     masked_text_frame,
     ping_frame,
     pong_frame,
@@ -193,6 +194,39 @@ def test_a_lane_that_answers_pings_leaves_everything_else_to_the_library(stream:
     assert (both.texts, both.binaries, both.close_code) == (alone.texts, alone.binaries, alone.close_code)
     pings = [control for control in lane_pings + both.controls if control[0] == "ping"]
     assert pings == [control for control in alone.controls if control[0] == "ping"]
+
+
+@given(st.binary(max_size=200) | st.binary(max_size=150).map(lambda tail: b"\x81\x7e" + tail))
+def test_whatever_is_taken_as_a_leading_text_the_lane_takes_as_well(data: bytes) -> None:
+    """From what no lane would take, nothing is taken on the shorter way either."""
+    found = leading_text(data)
+    if found is not None:
+        payload, size = found
+        assert _lane(masked=False).feed(data[:size]) == ([payload], b"")
+
+
+@pytest.mark.parametrize("length", [2, 125, 126, 65535])
+def test_a_leading_text_is_recognised(length: int) -> None:
+    """With whatever comes behind it, and not before its last byte is there."""
+    frame = text_frame(b"x" * length)
+    assert leading_text(frame + b"\x81") == (b"x" * length, len(frame))
+    assert leading_text(frame[:-1]) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        text_frame("ü".encode()),
+        text_frame(b"x" * 65536),
+        masked_text_frame(b"hi", MASK),
+        ping_frame(b"hi"),
+        b"\x81\x7e\x00\x02hi",
+    ],
+    ids=["not ASCII", "long", "masked", "a ping", "a length that is not minimal"],
+)
+def test_what_is_less_ordinary_than_a_text_goes_the_long_way(data: bytes) -> None:
+    """The lane knows what to do with it."""
+    assert leading_text(data) is None
 
 
 @given(received())
