@@ -3,10 +3,10 @@
 Theory of operation. The search doubles the load until it fails (or halves it until it holds), then bisects between
 the highest load that held and the lowest that did not, until they are closer than the resolution. One probe is one
 sample of a noisy thing, so each level is decided by *k of n*: it has failed once it can no longer hold k times out of
-n. The votes are collected lazily: a first success is believed, and so is a first failure, until the level turns out to
-be an end of the answer's bracket. Then both ends are confirmed, by turns: what disturbs a machine lasts for seconds,
-and two votes of the same seconds are one. An end that does not confirm becomes the other one, and the search goes on
-from there.
+n. The votes are collected lazily: the first one of a level is believed, whether it held or not, until the level turns
+out to be an end of the answer's bracket. Then both ends are confirmed, by turns: what disturbs a machine lasts for
+seconds, and two votes of the same seconds are one. An end that does not confirm becomes the other one, and the search
+goes on from there.
 
 With 2 of 3, a level that holds 95 % of the time is wrongly ruled out with a probability of 0.7 %, and one that holds
 5 % of the time is confirmed as rarely. Whoever wants less luck asks for more votes.
@@ -87,6 +87,7 @@ class Standing(Enum):
     CONFIRMED = "held as often as asked"
     FAILING = "failed so far"
     FAILED = "failed so often that it cannot hold as often as asked"
+    STRAINING = "too much for the generator so far"
     GENERATOR = "too much for the generator"
     SPARSE = "too little to judge"
     UNCLEAR = "not measurable"
@@ -114,12 +115,16 @@ class _Level:
             return Standing.UNCLEAR
         if self.votes.get("sparse"):
             return Standing.SPARSE
-        if bool(held) == bool(failed):
+        if held and failed:
             return Standing.OPEN
-        return Standing.HELD if held else Standing.FAILING
+        if held or failed:
+            return Standing.HELD if held else Standing.FAILING
+        return Standing.STRAINING if self.votes.get("generator") else Standing.OPEN
 
 
-_UPPER: Final = (Standing.FAILING, Standing.FAILED, Standing.GENERATOR, Standing.UNCLEAR)
+_UPPER: Final = (Standing.FAILING, Standing.FAILED, Standing.STRAINING, Standing.GENERATOR, Standing.UNCLEAR)
+_LIMITED: Final = (Standing.STRAINING, Standing.GENERATOR)
+_BELIEVED: Final = (Standing.HELD, Standing.FAILING, Standing.STRAINING)
 _LOWER: Final = (Standing.HELD, Standing.CONFIRMED, Standing.SPARSE)
 
 
@@ -146,7 +151,7 @@ class Search:
             return self._upwards(low)
         if self._standing(high) is Standing.UNCLEAR:
             return self._answer("unclear", low, high)  # neither more nor less load would mend that
-        kind: Kind = "generator" if self._standing(high) is Standing.GENERATOR else "found"
+        kind: Kind = "generator" if self._standing(high) in _LIMITED else "found"
         if low is None:
             if high <= self._aim.lowest:
                 return self._confirm(None, high, "none" if kind == "found" else kind)
@@ -169,8 +174,7 @@ class Search:
         """The answer, or the vote that it lacks most: the one of the end that was not tried for longer."""
         if low is not None and self._standing(low) is Standing.SPARSE:
             return self._answer("unclear", low, high)
-        believed = (Standing.HELD, Standing.FAILING)
-        doubtful = [end for end in (low, high) if end is not None and self._standing(end) in believed]
+        doubtful = [end for end in (low, high) if end is not None and self._standing(end) in _BELIEVED]
         if not doubtful:
             return self._answer(kind, low, high)
         return Probe(min(doubtful, key=lambda end: self._levels[end].tried_last), "confirm", low, high)
@@ -178,7 +182,7 @@ class Search:
     def _answer(self, kind: Kind, low: float | None, high: float | None) -> Verdict:
         standing = None if low is None else self._standing(low)
         held = None if standing is Standing.SPARSE else low
-        certain = high is None or self._standing(high) is not Standing.FAILING
+        certain = high is None or self._standing(high) not in _BELIEVED
         return Verdict(kind, held, high, confirmed=certain and standing is Standing.CONFIRMED)
 
     def _bracket(self) -> tuple[float | None, float | None]:
