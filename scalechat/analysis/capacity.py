@@ -100,7 +100,7 @@ def headline(search: SearchFrames) -> Html:
         bend = knee(rows["value"], rows[column])
         if bend is not None:
             axes.axvline(bend, color=COLORS["faint"], lw=0.8, ls=":")
-            name_at_top(axes, bend, f"\nknee {load_number(bend)}", beside=True)  # below "holds …", often beside it
+            name_at_top(axes, bend, f"knee {load_number(bend)}", beside=True, row=1)  # below "holds …", often beside it
         panel_title(axes, f"{name} of the deliveries")
         legend(axes)
         return picture(figure, _title(search))

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from . import diagnosis, facts, saturation
 from .frames import RunFrames
-from .style import COLORS, count_axis, empty, latency_axis, legend, limit_line, panel_title, time_axis
+from .style import COLORS, OVER_LINES, count_axis, empty, latency_axis, legend, limit_line, panel_title, time_axis
 
 __all__ = ["clients_open", "delay_over_time", "limits_used", "objective_marks", "resource", "two_rates"]
 
@@ -127,6 +127,6 @@ def objective_marks(axes: Axes, frames: RunFrames) -> None:
             va="center",
             fontsize=7.5,
             color=COLORS["limit"],
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0},
+            bbox=OVER_LINES,
             zorder=4,
         )

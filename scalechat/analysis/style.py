@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLORS",
+    "OVER_LINES",
     "Html",
     "canvas",
     "count_axis",
@@ -207,18 +208,25 @@ def limit_line(axes: Axes, value: float, text: str) -> None:
     )
 
 
-def name_at_top(axes: Axes, place: float, text: str, color: str = COLORS["faint"], *, beside: bool = False) -> None:
-    """Words at the upper edge: over `place`, or on the left of a line that stands there."""
+OVER_LINES: Final = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
+"""Behind words that a line may cross."""
+
+
+def name_at_top(
+    axes: Axes, place: float, text: str, color: str = COLORS["faint"], *, beside: bool = False, row: int = 0
+) -> None:
+    """Words at the upper edge: over `place`, or on the left of a line that stands there; `row` 0 is the topmost."""
     axes.annotate(
         text,
         (place, 1.0),
         xycoords=axes.get_xaxis_transform(),
-        xytext=(-4 if beside else 0, -3),
+        xytext=(-4 if beside else 0, -3 - 11 * row),
         textcoords="offset points",
         ha="right" if beside else "center",
         va="top",
         fontsize=7.5,
         color=color,
+        bbox=OVER_LINES if beside else None,
     )
 
 
