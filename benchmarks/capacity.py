@@ -42,8 +42,8 @@ OBJECTIVES = ("p99(delivery) < 200ms", "missing == 0", "evicted == 0")
 COMMON = {"--msg-size": 128, "--ramp": 1000, "--warmup": 0.5, "--duration": 6, "--drain-timeout": 2}
 """In 3 s, thirty periods of a CPU quota, p99 of one load differs by a third from probe to probe."""
 SEARCH = {"--resolution": 0.1, "--confirm": 3, "--confirm-of": 5}
-"""Of three searches of a server whose capacity varies by 8 % from probe to probe, one triple in twenty is more than 15 %
-apart with 2 of 3 votes, and one in a hundred with 3 of 5 (simulated, disturbances that last for seconds)."""
+"""Of three searches of a server whose capacity varies by 8 % from probe to probe, one triple in twenty is more than
+15 % apart with 2 of 3 votes, and one in a hundred with 3 of 5 (simulated, disturbances that last for seconds)."""
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
