@@ -3,10 +3,10 @@
 Theory of operation. The search doubles the load until it fails (or halves it until it holds), then bisects between
 the highest load that held and the lowest that did not, until they are closer than the resolution. One probe is one
 sample of a noisy thing, so each level is decided by *k of n*: it has failed once it can no longer hold k times out of
-n. The votes are collected lazily: the first one of a level is believed, whether it held or not, until the level turns
-out to be an end of the answer's bracket. Then both ends are confirmed, by turns: what disturbs a machine lasts for
-seconds, and two votes of the same seconds are one. An end that does not confirm becomes the other one, and the search
-goes on from there.
+n. The votes are collected lazily: what most of a level's votes say is believed, and be it a single one, until the level
+turns out to be an end of the answer's bracket. Then both ends are confirmed, by turns: what disturbs a machine lasts
+for seconds, and two votes of the same seconds are one. An end that does not confirm becomes the other one, and the
+search goes on from there.
 
 With 2 of 3, a level that holds 95 % of the time is wrongly ruled out with a probability of 0.7 %, and one that holds
 5 % of the time is confirmed as rarely. Whoever wants less luck asks for more votes.
@@ -83,9 +83,9 @@ class Verdict:
 class Standing(Enum):
     """What is known of a level."""
 
-    HELD = "held so far"
+    HELD = "held more often than not so far"
     CONFIRMED = "held as often as asked"
-    FAILING = "failed so far"
+    FAILING = "failed at least as often as it held so far"
     FAILED = "failed so often that it cannot hold as often as asked"
     STRAINING = "too much for the generator so far"
     GENERATOR = "too much for the generator"
@@ -115,10 +115,10 @@ class _Level:
             return Standing.UNCLEAR
         if self.votes.get("sparse"):
             return Standing.SPARSE
-        if held and failed:
-            return Standing.OPEN
-        if held or failed:
-            return Standing.HELD if held else Standing.FAILING
+        if held > failed:
+            return Standing.HELD
+        if failed:
+            return Standing.FAILING
         return Standing.STRAINING if self.votes.get("generator") else Standing.OPEN
 
 

@@ -93,7 +93,7 @@ def test_a_failure_that_does_not_happen_again_is_given_up() -> None:
     assert [step for step in steps(tried) if step[1] == 200] == [
         ("double", 200),
         ("confirm", 200),
-        ("repeat", 200),
+        ("confirm", 200),
     ]
     assert verdict.kind == "found"
     assert verdict.held is not None
