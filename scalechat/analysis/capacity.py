@@ -35,7 +35,7 @@ _MARKS = (
     (("held",), "held", "o", COLORS["good"]),
     (("failed",), "failed", "X", COLORS["limit"]),
     (("unsteady",), "unsteady", "D", COLORS["load"]),
-    (("generator", "unclear", "sparse"), "no answer", "s", COLORS["faint"]),
+    (("generator", "unclear", "sparse", "disturbed"), "no answer", "s", COLORS["faint"]),
 )
 _WORDS = {
     "found": "pass",

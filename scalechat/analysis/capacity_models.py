@@ -130,7 +130,7 @@ def costs(search: SearchFrames) -> Html:
 def _delivering(search: SearchFrames) -> pd.DataFrame:
     """The probes that say something of the server: not those in which the load client was the limit."""
     rows = search.probes
-    return rows[(rows["delivered_per_s"] > 0) & (rows["outcome"] != "generator")]
+    return rows[(rows["delivered_per_s"] > 0) & ~rows["outcome"].isin(("generator", "disturbed"))]
 
 
 def _law(search: SearchFrames) -> Scalability | None:

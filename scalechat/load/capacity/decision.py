@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal
 
-Outcome = Literal["held", "failed", "unsteady", "generator", "sparse", "unclear"]
+Outcome = Literal["held", "failed", "unsteady", "generator", "sparse", "unclear", "disturbed"]
 """What one probe says about its level: the objectives held or failed, the probe's own windows disagree, the generator
-was the limit, there were too few messages to judge (which more load mends), or something else spoils the figures."""
+was the limit, there were too few messages to judge (which more load mends), something else spoils the figures, or it
+says more about the surroundings than about the level, and is no vote."""
 Step = Literal["first", "double", "halve", "bisect", "repeat", "confirm"]
 Kind = Literal["found", "ceiling", "generator", "unclear", "none", "unfinished"]
 
@@ -138,6 +139,8 @@ class Search:
 
     def next_probe(self, observation: Observation | None) -> Probe | Verdict:
         """Take in what was seen, and say what to try, or the answer."""
+        if observation is not None and observation.outcome == "disturbed":
+            return Probe(observation.value, "repeat", *self._bracket())
         if observation is not None:
             self._probes += 1
             level = self._levels.setdefault(observation.value, _Level())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -48,11 +49,17 @@ class SearchRecord:
         self._unit = unit
         self._began_unix_ns = time.time_ns()
         self._outcomes: list[tuple[float, RunOutcome]] = []
-        self._yardsticks_ms: list[float] = []
+        self._probes = 0
+        self._fastest_ms = math.inf
+        self._against_ms: list[float] = []
+        """The yardstick of each vote against a load."""
 
     def probed(self, probe: Probe, seen: Observation, outcome: RunOutcome | None, yardstick_ms: float) -> None:
         """A probe has ended; its row is on its way to the disk. `outcome` is None when there was no server to load."""
-        self._yardsticks_ms.append(yardstick_ms)
+        self._probes += 1
+        self._fastest_ms = min(self._fastest_ms, yardstick_ms)
+        if seen.outcome in ("failed", "unsteady", "generator"):
+            self._against_ms.append(yardstick_ms)
         now = time.time_ns()
         figures = {} if outcome is None else outcome.summary.figures
         if outcome is not None:
@@ -67,7 +74,7 @@ class SearchRecord:
                 ts_unix_ns=now,
                 worker_id=_WORKER_ID,
                 phase="search",
-                probe=len(self._yardsticks_ms),
+                probe=self._probes,
                 quantity=self._config.vary,
                 value=seen.value,
                 verdict="fail" if outcome is None else outcome.summary.verdict,
@@ -133,7 +140,7 @@ class SearchRecord:
                 confirm=self._config.confirm,
                 confirm_of=self._config.confirm_of,
                 text=text,
-                probes=len(self._yardsticks_ms),
+                probes=self._probes,
                 caution=self.caution,
             ),
         )
@@ -157,7 +164,7 @@ class SearchRecord:
     @property
     def caution(self) -> str | None:
         """What is to be said of the machine."""
-        return caution(self._yardsticks_ms)
+        return caution([self._fastest_ms, *self._against_ms]) if self._against_ms else None
 
     @property
     def has_run(self) -> bool:

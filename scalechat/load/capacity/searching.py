@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from scalechat.config import CapacityConfig, LoadConfig, OperationalError, ScaleChatError, UsageError
 from scalechat.load.capacity.calm import Calm
@@ -23,6 +23,9 @@ from scalechat.load.live import Audience
 from scalechat.load.results import RunWriter, SearchRow, Summary
 from scalechat.load.slo import Slo, parse_slo
 from scalechat.load.verdict import EXIT_INTERRUPTED
+
+MOST_DISTURBED: Final = 8
+"""Probes of one search that do not count because the machine was slow: a minute or two. From then on they count."""
 
 
 class CarryOut(Protocol):
@@ -73,6 +76,7 @@ class Searching:
         self._search = Search(self._quantity.aim())
         self._slos: tuple[Slo, ...] = tuple(parse_slo(expression) for expression in config.slo)
         self._tried: list[Tried] = []
+        self._disturbed = 0
         self._has_measured = False
         self._stopped: str | None = None
         """Why the search cannot go on, apart from an interruption."""
@@ -117,6 +121,8 @@ class Searching:
             seen, outcome = await self._probe(step, probes)
             if seen is None:
                 return self._search.unfinished()
+            yardstick_ms = max(yardstick_ms, self._machine.look_ms())
+            seen = self._undisturbed(seen, yardstick_ms)
             record.probed(step, seen, outcome, yardstick_ms)
             self._tried.append(Tried.of(seen, outcome))
             self._watcher.note(saw(seen, self._quantity.unit, "" if outcome is None else _figures(outcome)))
@@ -141,6 +147,16 @@ class Searching:
             self._cut_off = outcome
             return None, outcome
         return observe(probe.value, outcome, self._slos), outcome
+
+    def _undisturbed(self, seen: Observation, yardstick_ms: float) -> Observation:
+        """What was seen; nothing, if it did not hold and the machine was slow before or after it."""
+        if seen.outcome not in ("failed", "unsteady", "generator") or not self._machine.is_slow(yardstick_ms):
+            return seen
+        if self._disturbed == MOST_DISTURBED:
+            return seen
+        self._disturbed += 1
+        slow = f"the machine was slower than it can be ({yardstick_ms:.1f} to {self._machine.fastest_ms:.1f} ms)"
+        return Observation(seen.value, "disturbed", f"{slow}; {seen.reason}" if seen.reason else slow)
 
     def _unplayed(self, probe: Probe, error: ScaleChatError) -> Observation | None:
         """There is no run of this probe, and there was one of less load before."""

@@ -11,7 +11,7 @@ _STEPS: Final[dict[Step, str]] = {
     "double": "double",
     "halve": "halve",
     "bisect": "bisect",
-    "repeat": "again, one vote is not enough",
+    "repeat": "again, there is no answer yet",
     "confirm": "confirm",
 }
 _OUTCOMES: Final = {
@@ -21,6 +21,7 @@ _OUTCOMES: Final = {
     "generator": "overloaded the load client",
     "sparse": "gave too little to judge",
     "unclear": "could not be judged",
+    "disturbed": "disturbed, does not count",
 }
 
 _SIGNS: Final[dict[Outcome, str]] = {"held": "✓", "failed": "✗", "unsteady": "✗"}

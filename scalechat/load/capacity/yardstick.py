@@ -2,9 +2,10 @@
 
 A guest shares its host. While a neighbour is busy every instruction and every system call takes longer, a server holds
 a third less, and no counter of the guest says so: steal is time without a core, and this is a slower core. So before
-each probe the search does what servers and load clients do most, a small send, its receive and a look at the bytes, and
-measures that, on one core after the other: a server on this machine has another one than we. It is no benchmark: it
-compares the machine with itself.
+and after each probe the search does what servers and load clients do most, a small send, its receive and a look at the
+bytes, and measures that, on one core after the other: a server on this machine has another one than we. It is no
+benchmark: it compares the machine with itself. What did not hold on a machine that was slow then says nothing; what
+held would have held on a faster one as well.
 """
 
 from __future__ import annotations
@@ -51,14 +52,23 @@ class Machine:
         """What the work takes, as soon as that is near the fastest; after `timeout_s` all the same."""
         told, deadline_s = False, trio.current_time() + self.timeout_s
         while True:
-            took_ms = self.lay()
-            self.fastest_ms = min(self.fastest_ms, took_ms)
-            if took_ms <= STEADY * self.fastest_ms or trio.current_time() >= deadline_s:
+            took_ms = self.look_ms()
+            if not self.is_slow(took_ms) or trio.current_time() >= deadline_s:
                 return took_ms
             if not told:
                 told = True
                 tell(f"the machine is slower than it was ({took_ms:.1f} to {self.fastest_ms:.1f} ms): waiting")
             await trio.sleep(AGAIN_S)
+
+    def look_ms(self) -> float:
+        """What the work takes now."""
+        took_ms = self.lay()
+        self.fastest_ms = min(self.fastest_ms, took_ms)
+        return took_ms
+
+    def is_slow(self, took_ms: float) -> bool:
+        """Whether that is far from the fastest so far."""
+        return took_ms > STEADY * self.fastest_ms
 
 
 def lay() -> float:
@@ -74,7 +84,7 @@ def caution(measured_ms: Sequence[float]) -> str | None:
         return None
     return (
         f"the machine's own speed changed: the same work took {min(measured_ms):.1f} to {max(measured_ms):.1f} ms "
-        "before the probes; search again when it is quiet"
+        "beside probes that did not hold; search again when it is quiet"
     )
 
 

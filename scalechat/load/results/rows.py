@@ -237,7 +237,7 @@ class SearchRow(Row, frozen=True, kw_only=True):
     reason: Annotated[str | None, _col("why, when not pass")] = None
     step: Annotated[str | None, _col("why it was tried: first, double, halve, bisect, repeat or confirm")] = None
     outcome: Annotated[
-        str | None, _col("what the search made of it: held, failed, unsteady, generator, sparse or unclear")
+        str | None, _col("what the search made of it: held, failed, unsteady, generator, sparse, unclear or disturbed")
     ] = None
     run_id: Annotated[str | None, _col("the probe's run, below probes/")] = None
     clients: Annotated[float | None, _col("most connections open at once", "clients")] = None
@@ -252,5 +252,6 @@ class SearchRow(Row, frozen=True, kw_only=True):
     server_cpu_cores: Annotated[float | None, _col("CPU by the server's own metrics", "cores")] = None
     server_rss_bytes: Annotated[float | None, _col("resident memory by the same", "bytes")] = None
     yardstick_ms: Annotated[
-        float | None, _col("CPU time of a fixed piece of work just before the probe: how fast the machine was", "ms")
+        float | None,
+        _col("CPU time of the same work before and after the probe, the longer one", "ms"),
     ] = None

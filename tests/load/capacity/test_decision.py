@@ -220,6 +220,16 @@ def test_figures_that_no_load_mends_end_the_search() -> None:
     assert len(tried) == 4
 
 
+def test_a_disturbed_probe_is_no_vote() -> None:
+    """It is played again, however often; whoever finds it disturbed sees to an end."""
+    outcomes = iter(["held", *["disturbed"] * 5, "failed"])
+    decision = Search(AIM)
+    decision.next_probe(None)
+    seen = [decision.next_probe(Observation(value, next(outcomes))) for value in (100, 200, 200, 200, 200, 200)]  # type: ignore[arg-type]
+    assert seen == [Probe(200, "double", 100, None), *[Probe(200, "repeat", 100, None)] * 5]
+    assert decision.next_probe(Observation(200, next(outcomes))) == Probe(150, "bisect", 100, 200)  # type: ignore[arg-type]
+
+
 def test_a_load_whose_windows_never_agree_does_not_hold() -> None:
     """Unsteady once is tried again, unsteady twice is an answer."""
     verdict, _ = search(lambda load: "unsteady" if 1_000 < load < 1_500 else cliff(1_000)(load))
