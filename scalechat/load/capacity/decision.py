@@ -22,6 +22,8 @@ Outcome = Literal["held", "failed", "unsteady", "generator", "sparse", "unclear"
 """What one probe says about its level: the objectives held or failed, the probe's own windows disagree, the generator
 was the limit, there were too few messages to judge (which more load mends), something else spoils the figures, or it
 says more about the surroundings than about the level, and is no vote."""
+AGAINST: Final[frozenset[Outcome]] = frozenset({"failed", "unsteady", "generator"})
+"""Votes that a level does not hold, or cannot be made to."""
 Step = Literal["first", "double", "halve", "bisect", "repeat", "confirm"]
 Kind = Literal["found", "ceiling", "generator", "unclear", "none", "unfinished"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from scalechat.config import CapacityConfig, public_values
-from scalechat.load.capacity.decision import Observation, Probe, Verdict
+from scalechat.load.capacity.decision import AGAINST, Observation, Probe, Verdict
 from scalechat.load.capacity.telling import answer_text
 from scalechat.load.capacity.yardstick import caution
 from scalechat.load.conclusion import RunOutcome
@@ -58,7 +58,7 @@ class SearchRecord:
         """A probe has ended; its row is on its way to the disk. `outcome` is None when there was no server to load."""
         self._probes += 1
         self._fastest_ms = min(self._fastest_ms, yardstick_ms)
-        if seen.outcome in ("failed", "unsteady", "generator"):
+        if seen.outcome in AGAINST:
             self._against_ms.append(yardstick_ms)
         now = time.time_ns()
         figures = {} if outcome is None else outcome.summary.figures

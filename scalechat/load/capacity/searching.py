@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from scalechat.config import CapacityConfig, LoadConfig, OperationalError, ScaleChatError, UsageError
 from scalechat.load.capacity.calm import Calm
-from scalechat.load.capacity.decision import Observation, Probe, Search, Verdict
+from scalechat.load.capacity.decision import AGAINST, Observation, Probe, Search, Verdict
 from scalechat.load.capacity.levels import Tried
 from scalechat.load.capacity.observing import observe
 from scalechat.load.capacity.quantity import Quantity
@@ -111,7 +111,7 @@ class Searching:
         count = 0
         step = self._search.next_probe(None)
         while isinstance(step, Probe):
-            if count and not await self._is_ready():
+            if count and (self._stopped is not None or not await self._is_ready()):
                 return self._search.unfinished()
             count += 1
             self._watcher.note(trying(count, step, self._quantity.unit))
@@ -121,8 +121,10 @@ class Searching:
             seen, outcome = await self._probe(step, probes)
             if seen is None:
                 return self._search.unfinished()
-            yardstick_ms = max(yardstick_ms, self._machine.look_ms())
-            seen = self._undisturbed(seen, yardstick_ms)
+            # Not before it is calm: a server that works on what a probe left takes half of a shared core.
+            if seen.outcome in AGAINST and await self._is_ready():
+                yardstick_ms = max(yardstick_ms, self._machine.look_ms())
+                seen = self._undisturbed(seen, yardstick_ms)
             record.probed(step, seen, outcome, yardstick_ms)
             self._tried.append(Tried.of(seen, outcome))
             self._watcher.note(saw(seen, self._quantity.unit, "" if outcome is None else _figures(outcome)))
@@ -149,10 +151,8 @@ class Searching:
         return observe(probe.value, outcome, self._slos), outcome
 
     def _undisturbed(self, seen: Observation, yardstick_ms: float) -> Observation:
-        """What was seen; nothing, if it did not hold and the machine was slow before or after it."""
-        if seen.outcome not in ("failed", "unsteady", "generator") or not self._machine.is_slow(yardstick_ms):
-            return seen
-        if self._disturbed == MOST_DISTURBED:
+        """What was seen, which did not hold; nothing, if the machine was slow before or after it."""
+        if not self._machine.is_slow(yardstick_ms) or self._disturbed == MOST_DISTURBED:
             return seen
         self._disturbed += 1
         slow = f"the machine was slower than it can be ({yardstick_ms:.1f} to {self._machine.fastest_ms:.1f} ms)"

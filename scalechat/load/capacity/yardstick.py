@@ -2,10 +2,10 @@
 
 A guest shares its host. While a neighbour is busy every instruction and every system call takes longer, a server holds
 a third less, and no counter of the guest says so: steal is time without a core, and this is a slower core. So before
-and after each probe the search does what servers and load clients do most, a small send, its receive and a look at the
-bytes, and measures that, on one core after the other: a server on this machine has another one than we. It is no
-benchmark: it compares the machine with itself. What did not hold on a machine that was slow then says nothing; what
-held would have held on a faster one as well.
+each probe, and after one that did not hold, the search does what servers and load clients do most, a small send, its
+receive and a look at the bytes, and measures that, on one core after the other: a server on this machine has another
+one than we. It is no benchmark: it compares the machine with itself. What did not hold on a machine that was slow then
+says nothing; what held would have held on a faster one as well.
 """
 
 from __future__ import annotations

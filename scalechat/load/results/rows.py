@@ -253,5 +253,5 @@ class SearchRow(Row, frozen=True, kw_only=True):
     server_rss_bytes: Annotated[float | None, _col("resident memory by the same", "bytes")] = None
     yardstick_ms: Annotated[
         float | None,
-        _col("CPU time of the same work before and after the probe, the longer one", "ms"),
+        _col("CPU time of the same work before the probe, or after it, when it did not hold: the longer", "ms"),
     ] = None

@@ -41,9 +41,9 @@ def test_nothing_is_said_of_a_machine_that_was_not_measured() -> None:
 @pytest.mark.parametrize(
     "measured, seen, waits",
     [
-        ([5.0, 5.1, 5.2, 5.0, 5.1, 5.0], [5.1, 5.2, 5.1], 0),
-        ([5.0, 5.0, 6.5, 6.4, 5.1, 5.0, 5.0, 5.2], [5.0, 5.1, 5.2], 1),
-        ([5.0, 5.0, *[6.5] * 6, 5.0, 5.0, 5.0], [5.0, 6.5, 5.0], 1),
+        ([5.0, 5.2, 5.1], [5.0, 5.2, 5.1], 0),
+        ([5.0, 6.5, 6.4, 5.1, 5.0], [5.0, 5.1, 5.0], 1),
+        ([5.0, *[6.5] * 6, 5.0], [5.0, 6.5, 5.0], 1),
     ],
     ids=["steady", "slow for a moment", "slow for longer than it waits"],
 )
@@ -66,7 +66,7 @@ async def test_what_did_not_hold_on_a_slow_machine_does_not_count(autojump_clock
     """It is tried again, and stands in the table with the reason."""
     looks = itertools.count()
     found = await virtual_search(
-        Saturating(5), tmp_path, clients=4, yardstick=lambda: 6.5 if next(looks) == 3 else 5.0, resolution=0.3
+        Saturating(5), tmp_path, clients=4, yardstick=lambda: 6.5 if next(looks) == 2 else 5.0, resolution=0.3
     )
     assert found.caution is None
     rows = [(row.step, row.value, row.outcome) for row in read_run(found.search_dir).rows(SearchRow)]
