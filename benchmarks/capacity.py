@@ -267,9 +267,7 @@ def block(records: Sequence[Record]) -> str:
         "server on one core, the load client on another."
     )
     if any(found.caution for record in records for found in record.searches):
-        notes += (
-            " † The machine itself was not the same all along: before the probes the same work took now more, now less."
-        )
+        notes += " † The machine itself was not the same all along: the same work took now more, now less."
     return "\n\n".join([table(head, rows, texts=3), notes, *skipped])
 
 

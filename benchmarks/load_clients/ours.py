@@ -21,6 +21,7 @@ from benchmarks.process import pinned, stop
 LOOK_S = 0.1
 """Between two looks at the CPU time of a process; the kernel states it in hundredths of a second."""
 TIMEOUT_S = 300.0
+"""20,000 clients on a slow or an emulated machine say goodbye for two minutes."""
 _INEXACT = ("missing", "duplicated", "reordered", "corrupted", "phantom")
 
 

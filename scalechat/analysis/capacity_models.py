@@ -128,7 +128,7 @@ def costs(search: SearchFrames) -> Html:
 
 
 def _delivering(search: SearchFrames) -> pd.DataFrame:
-    """The probes that say something of the server: not those in which the load client was the limit."""
+    """The probes that say something of the server: not those that say something of the load client or the machine."""
     rows = search.probes
     return rows[(rows["delivered_per_s"] > 0) & ~rows["outcome"].isin(("generator", "disturbed"))]
 

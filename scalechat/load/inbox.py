@@ -107,10 +107,8 @@ class Inbox:
             return data
         now_ns = self._world.clock()
         rest = follower.follow(data, now_ns)
-        if rest is not data:  # `_note_gap`, without calling it
-            gap_ns, self._last_ns = now_ns - self._last_ns, now_ns
-            if gap_ns > self.longest_gap_ns:
-                self.longest_gap_ns = gap_ns
+        if rest is not data:
+            self._note_gap(now_ns)
         return rest
 
     def end_of_read(self) -> None:

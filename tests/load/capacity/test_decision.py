@@ -52,6 +52,19 @@ def flaky(system: System, chance: float, rng: random.Random, instead: Outcome = 
     return lambda load: instead if rng.random() < chance else system(load)
 
 
+def once(value: float, instead: Outcome, system: System) -> System:
+    """The system, but for the first probe of one load."""
+    left = {value}
+
+    def outcome(load: float) -> Outcome:
+        if load in left:
+            left.remove(load)
+            return instead
+        return system(load)
+
+    return outcome
+
+
 def steps(tried: list[tuple[Probe, Outcome]]) -> list[tuple[str, float]]:
     return [(probe.step, probe.value) for probe, _ in tried]
 
@@ -81,15 +94,7 @@ def test_the_ends_of_the_bracket_are_confirmed_by_turns() -> None:
 
 def test_a_failure_that_does_not_happen_again_is_given_up() -> None:
     """Everything above it was ruled out by one bad moment: the search goes on there."""
-    bad_moments = {200.0}
-
-    def bad_once(load: float) -> Outcome:
-        if load in bad_moments:
-            bad_moments.remove(load)
-            return "failed"
-        return cliff(1_000)(load)
-
-    verdict, tried = search(bad_once)
+    verdict, tried = search(once(200, "failed", cliff(1_000)))
     assert [step for step in steps(tried) if step[1] == 200] == [
         ("double", 200),
         ("confirm", 200),
@@ -158,16 +163,7 @@ def test_more_votes_mean_less_luck() -> None:
 
 def test_an_answer_that_does_not_hold_again_is_given_up() -> None:
     """A lucky probe becomes the upper end once it has failed its confirmation."""
-    calls = 0
-
-    def lucky_once(load: float) -> Outcome:
-        nonlocal calls
-        if load == 300:
-            calls += 1
-            return "held" if calls == 1 else "failed"
-        return cliff(250)(load)
-
-    verdict, tried = search(lucky_once, replace(AIM, resolution=0.2))
+    verdict, tried = search(once(300, "held", cliff(250)), replace(AIM, resolution=0.2))
     assert ("confirm", 300) in steps(tried)
     assert verdict == Verdict("found", 250, 300, confirmed=True)
 
@@ -190,15 +186,7 @@ def test_what_the_load_client_cannot_do_makes_the_answer_a_lower_bound() -> None
 
 def test_an_overloaded_load_client_once_is_an_accident() -> None:
     """As an end of the bracket it is tried again, holds, and the search goes on above it."""
-    first_time = {400.0}
-
-    def accident(load: float) -> Outcome:
-        if load in first_time:
-            first_time.remove(load)
-            return "generator"
-        return cliff(3_000)(load)
-
-    verdict, tried = search(accident)
+    verdict, tried = search(once(400, "generator", cliff(3_000)))
     assert ("confirm", 400) in steps(tried)
     assert verdict.kind == "found"
 
